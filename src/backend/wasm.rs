@@ -1,0 +1,26 @@
+//! CPython compiled to WASI, run by wasmtime: images, kernels, checkpoints.
+//!
+//! ```text
+//! runtime (fetch, verify, split, compile) -> sandbox (engine, boot image, pool) -> kernel (cells, checkpoints)
+//!                                              memory: slots and images              guest: WASI over vfs, the door
+//!                                              executor: threads and shares          recorder: outputs
+//! ```
+
+mod checkpoint;
+mod door;
+mod engine;
+mod executor;
+mod guest;
+mod kernel;
+pub mod memory;
+mod recorder;
+pub mod runtime;
+mod sandbox;
+pub mod vfs;
+pub mod wasi;
+
+pub use checkpoint::Checkpoint;
+pub use engine::engine;
+pub use guest::CellProblem;
+pub use kernel::Kernel;
+pub use sandbox::{Sandbox, SandboxConfig, SandboxError, SandboxStats};

@@ -1,0 +1,98 @@
+//! Everything that a guest can see the next time it runs: memory, globals, files, open files.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::memory::{GlobalValue, Image, PageMap};
+use super::vfs::Fs;
+
+/// Restoring this many pages one by one costs about as much as the restore itself; with more, the first restore makes
+/// an image of the whole, which all later ones map.
+const FLATTEN_PAGES: usize = 64;
+
+/// The state of a kernel between two cells. Cloning shares everything.
+#[derive(Clone)]
+pub struct Checkpoint(Arc<Inner>);
+
+struct Inner {
+    state: State,
+    /// The same memory as an image of its own, once somebody restored it.
+    flat: OnceLock<Arc<Image>>,
+}
+
+/// What a checkpoint is made of.
+#[derive(Clone)]
+pub(super) struct State {
+    /// What the memory is compared with.
+    pub image: Arc<Image>,
+    /// The pages that differ from it.
+    pub delta: PageMap,
+    /// The memory's size.
+    pub memory_bytes: usize,
+    /// The mutable globals.
+    pub globals: Vec<GlobalValue>,
+    /// Files and open files.
+    pub fs: Fs,
+    /// The reading of the monotonic clock, which never goes back.
+    pub clock: Duration,
+    /// Cells run so far.
+    pub count: u64,
+}
+
+impl Checkpoint {
+    pub(super) fn new(state: State) -> Self {
+        Self(Arc::new(Inner { state, flat: OnceLock::new() }))
+    }
+
+    /// The state of an image that nothing has run on.
+    pub(super) fn of_image(image: Arc<Image>, fs: Fs) -> Self {
+        let (memory_bytes, globals) = (image.byte_len(), image.globals.clone());
+        let delta = PageMap::default();
+        Self::new(State { image, delta, memory_bytes, globals, fs, clock: Duration::ZERO, count: 0 })
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.0.state
+    }
+
+    /// The same state with other files.
+    pub(super) fn with_fs(&self, fs: Fs) -> Self {
+        Self::new(State { fs, ..self.0.state.clone() })
+    }
+
+    /// Cells run so far.
+    pub fn count(&self) -> u64 {
+        self.0.state.count
+    }
+
+    /// Bytes of linear memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.state.memory_bytes
+    }
+
+    /// Pages in which the memory differs from its image: what the checkpoint costs.
+    pub fn delta_pages(&self) -> usize {
+        self.0.state.delta.len()
+    }
+
+    /// The same state in the form that is fastest to restore into another slot.
+    ///
+    /// # Errors
+    /// What the system says when memory for an image runs out.
+    pub(super) fn for_restore(&self) -> io::Result<Self> {
+        let Inner { state, flat } = &*self.0;
+        if state.delta.len() <= FLATTEN_PAGES {
+            return Ok(self.clone());
+        }
+        let image = match flat.get() {
+            Some(image) => Arc::clone(image),
+            None => {
+                let image = Image::flatten(&state.image, &state.delta, state.memory_bytes, state.globals.clone())?;
+                // Two at once make two images of the same bytes; the first stays.
+                Arc::clone(flat.get_or_init(|| Arc::new(image)))
+            }
+        };
+        Ok(Self::new(State { image, delta: PageMap::default(), ..state.clone() }))
+    }
+}

@@ -1,0 +1,122 @@
+//! What a store holds for its guest: the WASI context, the memory limit, and the cell that runs.
+
+use serde::Serialize;
+use wasmtime::ResourceLimiter;
+
+use super::kernel::quota;
+use super::recorder::{Recorder, SharedRecorder};
+use super::wasi::{Stdin, WasiCtx, WasiHost};
+use crate::domain::{CellRequest, Limits};
+
+/// A syntax error that a check found.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct CellProblem {
+    /// Which of the cells, from 0.
+    pub cell: usize,
+    /// Line in the cell, from 1.
+    pub line: u32,
+    /// Column in the line, from 1.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A cell whose syntax is to be checked.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckCell {
+    /// Python source.
+    pub code: String,
+    /// What messages call it.
+    pub name: String,
+}
+
+/// What the runner gets when it asks for work.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum Work {
+    /// Run a cell.
+    Run {
+        /// Python source.
+        code: String,
+        /// What tracebacks call it.
+        name: String,
+        /// Its number in the kernel, from 1.
+        count: u64,
+        /// Whether the kernel is new: its random generators are still those of the image.
+        born: bool,
+        /// The image format of captured figures.
+        figure_format: &'static str,
+    },
+    /// Compile cells, run nothing.
+    Check {
+        /// The cells.
+        cells: Vec<CheckCell>,
+    },
+}
+
+/// The data of a store.
+pub struct Guest {
+    pub(super) wasi: WasiCtx,
+    pub(super) memory: MemoryLimit,
+    pub(super) work: Option<Work>,
+    pub(super) count: u64,
+    pub(super) recorder: SharedRecorder,
+    pub(super) problems: Vec<CellProblem>,
+    pub(super) door_calls: u64,
+}
+
+impl Guest {
+    /// A guest without a cell.
+    pub fn new(wasi: WasiCtx, recorder: SharedRecorder) -> Self {
+        Self { wasi, memory: MemoryLimit::default(), work: None, count: 0, recorder, problems: Vec::new(), door_calls: 0 }
+    }
+
+    /// Makes ready for a cell.
+    pub fn prepare(&mut self, cell: &CellRequest, work: Work, recorder: Recorder) {
+        if let Work::Run { count, .. } = &work {
+            self.count = *count;
+        }
+        self.work = Some(work);
+        self.problems.clear();
+        self.recorder.with(|shared| *shared = recorder);
+        self.wasi.stdin = Stdin::new(cell.stdin.clone());
+        self.set_limits(&cell.limits);
+    }
+
+    /// Sets what the kernel may hold.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.memory.limit_bytes = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
+        self.memory.refused = false;
+        self.wasi.fs.set_quota(quota(limits));
+    }
+}
+
+impl WasiHost for Guest {
+    fn wasi(&mut self) -> &mut WasiCtx {
+        &mut self.wasi
+    }
+}
+
+/// The memory limit of a kernel. A refused growth is a `MemoryError` in Python, which the program may handle.
+#[derive(Debug, Default)]
+pub struct MemoryLimit {
+    /// The most bytes the linear memory may have.
+    pub limit_bytes: usize,
+    /// Whether a growth was refused since the cell began.
+    pub refused: bool,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        // A memory that is just being made starts from an image, which the caller has compared with the limit.
+        let granted = current == 0 || desired <= self.limit_bytes;
+        self.refused |= !granted;
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        /// CPython's own table has some 30,000 entries and never grows.
+        const MAX_TABLE_ENTRIES: usize = 1 << 20;
+        Ok(desired <= MAX_TABLE_ENTRIES)
+    }
+}

@@ -1,0 +1,366 @@
+//! A kernel: an interpreter that runs one cell after another, each a transaction.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use wasmtime::{Trap, Val};
+
+use super::checkpoint::{Checkpoint, State};
+use super::guest::{CellProblem, CheckCell, Work};
+use super::memory::{GlobalValue, Slot, collect};
+use super::recorder::{Ending, OutputLimit, Recorder};
+use super::sandbox::{Inner, Live, SandboxError};
+use super::vfs::FsQuota;
+use super::wasi::Exit;
+use crate::backend::EventSender;
+use crate::domain::{CellReport, CellRequest, InputFile, Limits, Outcome, Output};
+
+/// What the boot image binds for the host to call.
+const TURN: &str = "__pymd_turn__()";
+/// Where the cells of a document find their files.
+const WORK_DIR: &str = "/work";
+
+/// A live interpreter. Dropping it gives its memory back to the pool.
+pub struct Kernel {
+    inner: Arc<Inner>,
+    /// Always there but while `drop` runs.
+    slot: Option<Arc<Slot>>,
+    /// The store over the slot; none after a rollback, until the next cell.
+    live: Option<Live>,
+    /// The state before the next cell.
+    state: Checkpoint,
+    /// Whether the random generators are still those of the image.
+    born: bool,
+}
+
+/// What becomes of the state after a cell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// Committed or rolled back: the kernel goes on.
+    Transaction,
+    /// Nothing: the kernel ends with this cell.
+    Nothing,
+}
+
+/// How the guest came back.
+enum Return {
+    Status(u32),
+    Failed(wasmtime::Error),
+    Deadline,
+    Cancelled,
+}
+
+impl Kernel {
+    pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint, born: bool) -> Self {
+        Self { inner, slot: Some(slot), live, state, born }
+    }
+
+    /// Puts files into the working directory, before the next cell.
+    ///
+    /// # Errors
+    /// [`SandboxError::File`] for a path that leaves the directory, or when they don't fit in `limits.disk_bytes`.
+    pub fn put_files(&mut self, files: &[InputFile], limits: &Limits) -> Result<(), SandboxError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let mut fs = self.state.state().fs.clone();
+        fs.set_quota(quota(limits));
+        for file in files {
+            let refuse = |reason: String| SandboxError::File { path: file.path.clone(), reason };
+            let path = relative(&file.path).map_err(|reason| refuse(reason.to_owned()))?;
+            let path = format!("{WORK_DIR}/{path}");
+            if let Some((parent, _)) = path.rsplit_once('/') {
+                fs.create_dir_all(parent).map_err(|error| refuse(error.to_string()))?;
+            }
+            fs.write_file(&path, &file.content).map_err(|error| refuse(error.to_string()))?;
+        }
+        if let Some(live) = &mut self.live {
+            live.store.data_mut().wasi.fs = fs.clone();
+        }
+        self.state = self.state.with_fs(fs);
+        Ok(())
+    }
+
+    /// Runs a cell on an executor thread. Whatever happens to the cell, the kernel comes back with its state after
+    /// it, or before it when it was rolled back.
+    ///
+    /// Dropping the future ends the cell, and the kernel with it.
+    ///
+    /// # Errors
+    /// Only failures of the host.
+    pub async fn run(
+        self,
+        cell: CellRequest,
+        events: Option<EventSender>,
+        cancel: CancellationToken,
+    ) -> Result<(Self, CellReport), SandboxError> {
+        self.on_executor(cell, events, cancel, Keep::Transaction).await
+    }
+
+    /// Runs the only cell of a kernel, whose state afterwards nobody wants.
+    ///
+    /// # Errors
+    /// Only failures of the host.
+    pub async fn run_once(
+        self,
+        cell: CellRequest,
+        events: Option<EventSender>,
+        cancel: CancellationToken,
+    ) -> Result<CellReport, SandboxError> {
+        Ok(self.on_executor(cell, events, cancel, Keep::Nothing).await?.1)
+    }
+
+    async fn on_executor(
+        mut self,
+        cell: CellRequest,
+        events: Option<EventSender>,
+        cancel: CancellationToken,
+        keep: Keep,
+    ) -> Result<(Self, CellReport), SandboxError> {
+        let inner = Arc::clone(&self.inner);
+        let cpu_share = cell.limits.cpu_share;
+        inner
+            .on_executor(cpu_share, async move {
+                let report = self.run_here(cell, events, cancel, keep).await?;
+                Ok((self, report))
+            })
+            .await
+    }
+
+    async fn run_here(
+        &mut self,
+        cell: CellRequest,
+        events: Option<EventSender>,
+        cancel: CancellationToken,
+        keep: Keep,
+    ) -> Result<CellReport, SandboxError> {
+        let started = Instant::now();
+        let work = Work::Run {
+            code: cell.code.clone(),
+            name: cell.name.clone(),
+            count: self.state.count() + 1,
+            born: self.born,
+            figure_format: "png",
+        };
+        let returned = self.turn(&cell, work, events, &cancel).await?;
+        let live = self.live.as_mut().ok_or(SandboxError::Broken("a cell without a store"))?;
+        let fuel_used = cell.limits.fuel.saturating_sub(live.store.get_fuel()?);
+        let peak_memory_bytes = live.memory.data_size(&live.store) as u64;
+        let memory_refused = live.store.data().memory.refused;
+        let (outputs, output_bytes, ending) = live.store.data().recorder.with(|recorder| {
+            let outputs = recorder.finish();
+            (outputs, recorder.used_bytes(), std::mem::take(&mut recorder.ending))
+        });
+        let at_rest = matches!(returned, Return::Status(_));
+        let outcome = classify(returned, ending, memory_refused, &cell.limits, &outputs)?;
+        if keep == Keep::Transaction {
+            let kept = at_rest && !outcome.is_limit();
+            if kept { self.commit()? } else { self.roll_back()? }
+        }
+        Ok(CellReport {
+            outcome,
+            outputs,
+            fuel_used,
+            wall_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+            peak_memory_bytes,
+            output_bytes,
+        })
+    }
+
+    /// Compiles cells without running anything, and answers what is wrong with them.
+    ///
+    /// # Errors
+    /// [`SandboxError::Check`] when the check itself ran into a limit; else only failures of the host.
+    pub async fn check(mut self, cells: Vec<(String, String)>, limits: Limits) -> Result<Vec<CellProblem>, SandboxError> {
+        let inner = Arc::clone(&self.inner);
+        let cells: Vec<_> = cells.into_iter().map(|(name, code)| CheckCell { code, name }).collect();
+        let cpu_share = limits.cpu_share;
+        let request = CellRequest { code: String::new(), name: String::new(), stdin: Vec::new(), limits };
+        inner
+            .on_executor(cpu_share, async move {
+                let work = Work::Check { cells };
+                let returned = self.turn(&request, work, None, &CancellationToken::new()).await?;
+                let live = self.live.as_mut().ok_or(SandboxError::Broken("a check without a store"))?;
+                match returned {
+                    Return::Status(0) => Ok(std::mem::take(&mut live.store.data_mut().problems)),
+                    _ => Err(SandboxError::Check),
+                }
+            })
+            .await
+    }
+
+    /// One turn of the guest under the limits of `cell`.
+    async fn turn(
+        &mut self,
+        cell: &CellRequest,
+        work: Work,
+        events: Option<EventSender>,
+        cancel: &CancellationToken,
+    ) -> Result<Return, SandboxError> {
+        let slot = self.slot.as_ref().ok_or(SandboxError::Broken("a kernel without memory"))?;
+        if self.live.is_none() {
+            self.live = Some(self.inner.instantiate(slot, &self.state)?);
+        }
+        let live = self.live.as_mut().ok_or(SandboxError::Broken("a cell without a store"))?;
+        let recorder = Recorder::new(cell.limits.output_bytes, events);
+        live.store.data_mut().prepare(cell, work, recorder);
+        live.store.set_fuel(cell.limits.fuel)?;
+        let deadline = Duration::from_millis(cell.limits.wall_ms);
+        Ok(tokio::select! {
+            biased;
+            () = cancel.cancelled() => Return::Cancelled,
+            turned = tokio::time::timeout(deadline, live.turn(TURN)) => match turned {
+                Ok(Ok(status)) => Return::Status(status),
+                Ok(Err(error)) => Return::Failed(error),
+                Err(_) => Return::Deadline,
+            },
+        })
+    }
+
+    /// Makes the state after the cell the kernel's state.
+    fn commit(&mut self) -> Result<(), SandboxError> {
+        let (Some(slot), Some(live)) = (&self.slot, &mut self.live) else {
+            return Err(SandboxError::Broken("a commit without a store"));
+        };
+        slot.track();
+        let changed = slot.scan()?;
+        let mut delta = self.state.state().delta.clone();
+        collect(&mut delta, slot.image(), live.memory.data(&live.store), changed);
+        let globals = live.read_globals();
+        let wasi = &live.store.data().wasi;
+        self.state = Checkpoint::new(State {
+            image: Arc::clone(slot.image()),
+            delta,
+            memory_bytes: live.memory.data_size(&live.store),
+            globals,
+            fs: wasi.fs.clone(),
+            clock: wasi.clock.elapsed(),
+            count: self.state.count() + 1,
+        });
+        self.born = false;
+        Ok(())
+    }
+
+    /// Undoes the cell.
+    fn roll_back(&mut self) -> Result<(), SandboxError> {
+        self.live = None;
+        let slot = self.slot.as_mut().and_then(Arc::get_mut);
+        let slot = slot.ok_or(SandboxError::Broken("a store outlived its kernel's rollback"))?;
+        slot.restore(&self.state.state().delta, self.state.memory_bytes(), false)?;
+        Ok(())
+    }
+
+    /// The state after the last cell that was kept. Costs nothing: every cell leaves one.
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.state.clone()
+    }
+
+    /// Takes the memory out, for comparing it in tests.
+    ///
+    /// # Errors
+    /// When the kernel has no memory.
+    pub fn memory_image(&mut self) -> Result<Vec<u8>, SandboxError> {
+        self.live = None;
+        let slot = self.slot.as_mut().and_then(Arc::get_mut);
+        Ok(slot.ok_or(SandboxError::Broken("a store outlived its kernel"))?.bytes_mut().to_vec())
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.live = None;
+        if let Some(slot) = self.slot.take() {
+            self.inner.recycle(slot);
+        }
+    }
+}
+
+impl Live {
+    /// Hands `source` to the guest and runs it. 0 is success, 1 an exception that was shown.
+    pub(super) async fn turn(&mut self, source: &str) -> wasmtime::Result<u32> {
+        let len = u32::try_from(source.len())?;
+        let at = self.alloc.call_async(&mut self.store, len).await?;
+        self.memory.write(&mut self.store, at as usize, source.as_bytes())?;
+        self.turn.call_async(&mut self.store, (at, len)).await
+    }
+
+    pub(super) fn read_globals(&mut self) -> Vec<GlobalValue> {
+        let globals = self.globals.iter().map(|(name, global)| {
+            let value = match global.get(&mut self.store) {
+                Val::I32(value) => i64::from(value),
+                Val::I64(value) => value,
+                _ => 0,
+            };
+            GlobalValue { name: name.clone(), value }
+        });
+        globals.collect()
+    }
+}
+
+fn classify(
+    returned: Return,
+    ending: Ending,
+    memory_refused: bool,
+    limits: &Limits,
+    outputs: &[Output],
+) -> Result<Outcome, SandboxError> {
+    let out_of_memory = Outcome::OutOfMemory { limit_bytes: limits.memory_bytes };
+    let error = match returned {
+        Return::Deadline => return Ok(Outcome::DeadlineExceeded { limit_ms: limits.wall_ms }),
+        Return::Cancelled => return Ok(Outcome::Cancelled),
+        Return::Status(status) => {
+            return Ok(match (ending.exit, ending.error) {
+                (Some(code), _) => Outcome::Exited { code },
+                (None, Some((ename, ..))) if ename == "MemoryError" && memory_refused => out_of_memory,
+                (None, Some((ename, evalue, traceback))) => Outcome::PythonError { ename, evalue, traceback },
+                (None, None) if status == 0 => Outcome::Completed,
+                (None, None) => unreported(outputs),
+            });
+        }
+        Return::Failed(error) => error,
+    };
+    if let Some(exit) = error.downcast_ref::<Exit>() {
+        return Ok(Outcome::Exited { code: exit.code });
+    }
+    if let Some(limit) = error.downcast_ref::<OutputLimit>() {
+        return Ok(Outcome::OutputLimitExceeded { limit_bytes: limit.limit_bytes });
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Ok(Outcome::OutOfFuel { limit: limits.fuel }),
+        Some(_) if memory_refused => Ok(out_of_memory),
+        Some(trap) => Ok(Outcome::Crashed { trap: trap.to_string() }),
+        // A C++ exception or `longjmp` that nobody caught: the guest's own doing.
+        None if error.is::<wasmtime::ThrownException>() => {
+            Ok(Outcome::Crashed { trap: "uncaught exception".to_owned() })
+        }
+        None => Err(SandboxError::Wasmtime(error)),
+    }
+}
+
+/// The cell broke the runner itself: what the interpreter printed is all there is.
+fn unreported(outputs: &[Output]) -> Outcome {
+    let printed = outputs.iter().rev().find_map(|output| match output {
+        Output::Stream { text, .. } => text.trim_end().lines().next_back(),
+        _ => None,
+    });
+    let (ename, evalue) = printed.and_then(|line| line.split_once(": ")).unwrap_or(("Exception", ""));
+    Outcome::PythonError { ename: ename.to_owned(), evalue: evalue.to_owned(), traceback: Vec::new() }
+}
+
+/// What the file system may hold under these limits.
+pub(super) fn quota(limits: &Limits) -> FsQuota {
+    FsQuota { bytes: limits.disk_bytes, open_files: u64::from(limits.open_files), ..FsQuota::default() }
+}
+
+/// A path below the working directory, or why it is none.
+fn relative(path: &str) -> Result<&str, &'static str> {
+    let parts = || path.split('/');
+    if path.is_empty() || path.contains('\0') || parts().any(str::is_empty) {
+        Err("the path must be relative and without empty parts")
+    } else if parts().any(|part| part == "." || part == "..") {
+        Err("the path must not contain '.' or '..'")
+    } else {
+        Ok(path)
+    }
+}

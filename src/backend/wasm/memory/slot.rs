@@ -1,0 +1,237 @@
+//! The address space of one linear memory: an image mapped copy-on-write, zero pages behind it, a guard behind those.
+
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use wasmtime::LinearMemory;
+
+use super::{Image, PAGE_BYTES, PageMap, dirty};
+
+/// Address space that a 32-bit memory can reach: compiled code does no bounds checks within it.
+pub(super) const RESERVED_BYTES: usize = 4 << 30;
+/// What must stay unmapped behind it, for the constant offsets of loads and stores.
+pub(super) const GUARD_BYTES: usize = 32 << 20;
+
+/// One linear memory's address space, mapped for its whole life at one place.
+pub struct Slot {
+    base: NonNull<u8>,
+    image: Arc<Image>,
+    /// Bytes that the guest can reach; only grows while a store holds the slot.
+    size: AtomicUsize,
+    /// Whether writes are tracked from the last scan on.
+    tracked: AtomicBool,
+}
+
+// SAFETY: `base` is the slot's own mapping. The guest's bytes are reached through the store that holds a
+// `SlotMemory` (wasmtime's exclusive borrows order that), or through `&mut Slot`; the methods on `&Slot` touch the
+// mapping's attributes and the atomics alone.
+unsafe impl Send for Slot {}
+// SAFETY: as above.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    /// Maps `image` into a new address space.
+    ///
+    /// # Errors
+    /// What the system says: `ENOMEM` when address space or mappings run out.
+    pub fn new(image: Arc<Image>) -> io::Result<Self> {
+        // SAFETY: a fresh mapping at an address of the kernel's choice.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                RESERVED_BYTES + GUARD_BYTES,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }?;
+        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mmap answered null"))?;
+        let slot = Self { base, size: AtomicUsize::new(image.byte_len()), image, tracked: AtomicBool::new(false) };
+        // SAFETY: MAP_FIXED over the start of the reservation made above, which nobody else knows of; the image is
+        // not longer than the reservation (a 32-bit memory). Private: writes stay ours.
+        unsafe {
+            rustix::mm::mmap(
+                slot.base.as_ptr().cast(),
+                slot.image.byte_len(),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+                slot.image.file(),
+                0,
+            )
+        }?;
+        Ok(slot)
+    }
+
+    /// The image below.
+    pub fn image(&self) -> &Arc<Image> {
+        &self.image
+    }
+
+    /// Bytes that the guest can reach.
+    pub fn byte_len(&self) -> usize {
+        self.size.load(Ordering::Acquire)
+    }
+
+    fn addresses(&self, bytes: Range<usize>) -> Range<usize> {
+        let base = self.base.as_ptr() as usize;
+        base + bytes.start..base + bytes.end
+    }
+
+    /// The pages that differ from the image, or may: with tracking, those written since the last scan.
+    ///
+    /// # Errors
+    /// What the system says when the page map can't be read.
+    pub fn scan(&self) -> io::Result<Vec<Range<usize>>> {
+        dirty::private_pages(self.addresses(0..self.byte_len()), self.tracked.load(Ordering::Acquire))
+    }
+
+    /// Starts tracking writes, so that every scan from the next on protects what it reports and a later one tells
+    /// only what was written in between. Does nothing where the system can't.
+    pub fn track(&self) {
+        if !self.tracked.load(Ordering::Acquire) && dirty::track(self.addresses(0..RESERVED_BYTES)) {
+            self.tracked.store(true, Ordering::Release);
+        }
+    }
+
+    fn untrack(&self) {
+        if self.tracked.swap(false, Ordering::AcqRel) {
+            dirty::untrack(self.addresses(0..RESERVED_BYTES));
+        }
+    }
+
+    /// Makes the bytes up to `size` reachable; they are zero. Never shrinks.
+    fn grow(&self, size: usize) -> io::Result<()> {
+        let old = self.byte_len();
+        if size > RESERVED_BYTES || !size.is_multiple_of(PAGE_BYTES) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if size > old {
+            // SAFETY: within our own reservation, past what is reachable: nobody has a reference into it.
+            unsafe {
+                rustix::mm::mprotect(
+                    self.base.as_ptr().add(old).cast(),
+                    size - old,
+                    MprotectFlags::READ | MprotectFlags::WRITE,
+                )
+            }?;
+            self.size.store(size, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Takes the bytes past `size` away: they read as zero when the memory grows again.
+    fn shrink(&mut self, size: usize) -> io::Result<()> {
+        let old = self.byte_len();
+        debug_assert!(size >= self.image.byte_len(), "a memory is never shorter than its image");
+        if size < old {
+            // SAFETY: our own anonymous mapping past the image; `&mut self` says that no store is left, so nobody has
+            // a reference into it. DONTNEED drops the private pages.
+            unsafe {
+                let start = self.base.as_ptr().add(size).cast();
+                rustix::mm::madvise(start, old - size, Advice::LinuxDontNeed)?;
+                rustix::mm::mprotect(start, old - size, MprotectFlags::empty())?;
+            }
+            self.size.store(size, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The guest's bytes.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: `size` bytes from `base` are mapped readable and writable, and `&mut self` says that no store is
+        // left that could reach them.
+        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.byte_len()) }
+    }
+
+    /// Brings the memory to the state `image + delta` of `size` bytes.
+    ///
+    /// `complete` says that every page may differ from that state (a slot that ran something else); otherwise only
+    /// what was written since the last scan does (the same kernel, rolled back).
+    ///
+    /// # Errors
+    /// What the system says; the slot must not be used again then.
+    pub fn restore(&mut self, delta: &PageMap, size: usize, complete: bool) -> io::Result<()> {
+        if complete {
+            self.untrack();
+        }
+        let changed = self.scan()?;
+        self.shrink(size)?;
+        self.grow(size)?;
+        let image = Arc::clone(&self.image);
+        let bytes = self.bytes_mut();
+        let mut put = |number: usize| {
+            let wanted = delta.get(number).map_or_else(|| image.page(number), |page| &page[..]);
+            if let Some(page) = bytes.get_mut(number * PAGE_BYTES..(number + 1) * PAGE_BYTES)
+                && *page != *wanted
+            {
+                page.copy_from_slice(wanted);
+            }
+        };
+        changed.into_iter().flatten().for_each(&mut put);
+        if complete {
+            delta.iter().for_each(|(number, _)| put(number));
+        }
+        Ok(())
+    }
+
+    /// How many pages of the memory are its own.
+    ///
+    /// # Errors
+    /// What the system says when the page map can't be read.
+    pub fn private_pages(&self) -> io::Result<usize> {
+        let found = dirty::private_pages(self.addresses(0..self.byte_len()), false)?;
+        Ok(found.iter().map(ExactSizeIterator::len).sum())
+    }
+}
+
+/// Puts every page of `memory` (the slot's bytes, read through the store) that `changed` names and that differs from
+/// what `delta` and `image` say into `delta`. Returns how many it put in.
+pub fn collect(delta: &mut PageMap, image: &Image, memory: &[u8], changed: Vec<Range<usize>>) -> usize {
+    let mut stored = 0;
+    for number in changed.into_iter().flatten() {
+        let Some(page) = memory.get(number * PAGE_BYTES..).and_then(|rest| rest.first_chunk::<PAGE_BYTES>()) else {
+            continue;
+        };
+        let known: &[u8] = delta.get(number).map_or_else(|| image.page(number), |known| &known[..]);
+        if page[..] != *known {
+            delta.insert(number, page);
+            stored += 1;
+        }
+    }
+    stored
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping that `new` made; stores hold the slot by `Arc`, so none is left.
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), RESERVED_BYTES + GUARD_BYTES) };
+        debug_assert!(unmapped.is_ok(), "a whole mapping can be unmapped");
+    }
+}
+
+/// The slot as wasmtime sees it.
+pub struct SlotMemory(pub(super) Arc<Slot>);
+
+// SAFETY: the base never moves; `byte_size` bytes are readable and writable; the rest of the reservation and the
+// guard have no access; growing only ever makes zero bytes reachable.
+unsafe impl LinearMemory for SlotMemory {
+    fn byte_size(&self) -> usize {
+        self.0.byte_len()
+    }
+
+    fn byte_capacity(&self) -> usize {
+        RESERVED_BYTES
+    }
+
+    fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
+        Ok(self.0.grow(new_size)?)
+    }
+
+    fn as_ptr(&self) -> *mut u8 {
+        self.0.base.as_ptr()
+    }
+}
+

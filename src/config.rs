@@ -1,0 +1,161 @@
+//! What can be set: flags win over the environment, that over the TOML file, that over the defaults.
+//!
+//! Each concern is one small struct of optional [`Settings`], which the command line, the environment and the file
+//! fill alike; its fields' documentation is also what `pymd serve --help` shows. [`Config`] is what they come to.
+
+mod executor;
+mod http;
+mod limits;
+mod listen;
+mod log;
+mod paths;
+mod settings;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub use executor::{ExecutorConfig, ExecutorSettings};
+pub use http::{HttpConfig, HttpSettings};
+pub use limits::LimitSettings;
+pub use listen::ListenAddr;
+pub use log::{LogConfig, LogFormat, LogSettings};
+pub use settings::Settings;
+pub use token::{AdminToken, BadToken, TokenError};
+
+use crate::domain::Limits;
+
+/// The simple API of the Python package index, where no other index is chosen.
+pub const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple/";
+
+/// Everything that is set, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the server listens: a loopback address; port 0 picks one.
+    pub listen: SocketAddr,
+    /// The bearer token, where one is given.
+    pub admin_token: Option<AdminToken>,
+    /// The directory of what must be kept; nothing where there is no home directory and none is given.
+    pub data_dir: Option<PathBuf>,
+    /// The directory of what can be made again.
+    pub cache_dir: PathBuf,
+    /// Address of the package index's simple API.
+    pub index_url: String,
+    /// What an execution may use.
+    pub limits: Limits,
+    /// Threads and queues.
+    pub executor: ExecutorConfig,
+    /// What holds for every request.
+    pub http: HttpConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// Why the configuration can't be used. The message names the setting.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The configuration file can't be read.
+    #[error("cannot read the configuration file `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The configuration file is not what it should be; the message names the key.
+    #[error("the configuration file `{}` is not valid: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        message: String,
+    },
+    /// A value lies outside what it may be.
+    #[error("`{key}` {message}")]
+    Value {
+        /// The setting as the file names it.
+        key: &'static str,
+        /// What it must be.
+        message: String,
+    },
+    /// The environment cannot be read as settings.
+    #[error("the environment is not valid: {message}")]
+    Environment {
+        /// Which variable, and what is wrong with it.
+        message: String,
+    },
+    /// There is no default for a directory.
+    #[error("there is no home directory: set `{key}` (--{flag} or {variable})")]
+    NoHome {
+        /// The setting as the file names it.
+        key: &'static str,
+        /// Its flag.
+        flag: &'static str,
+        /// Its environment variable.
+        variable: &'static str,
+    },
+    /// The address can be reached from other machines.
+    #[error(
+        "`listen` must be a loopback address such as 127.0.0.1:8787, not {listen}: until the server has accounts, \
+         it is only for the people on this machine"
+    )]
+    NotLoopback {
+        /// The address.
+        listen: SocketAddr,
+    },
+}
+
+impl Config {
+    /// What `given` (flags and environment), the file and the defaults come to.
+    ///
+    /// # Errors
+    /// The file can't be read or has an unknown key, or a value is not possible.
+    pub fn load(file: Option<&Path>, given: Settings) -> Result<Self, ConfigError> {
+        let file = file.map(Settings::from_file).transpose()?.unwrap_or_default();
+        Self::resolve(given.or(file))
+    }
+
+    fn resolve(settings: Settings) -> Result<Self, ConfigError> {
+        let listen = settings.listen.unwrap_or_default().0;
+        if !listen.ip().is_loopback() {
+            return Err(ConfigError::NotLoopback { listen });
+        }
+        let cache_dir = settings.cache_dir.or_else(paths::default_cache_dir).ok_or(ConfigError::NoHome {
+            key: "cache_dir",
+            flag: "cache-dir",
+            variable: "PYMD_CACHE_DIR",
+        })?;
+        Ok(Self {
+            listen,
+            admin_token: settings.admin_token,
+            data_dir: settings.data_dir.or_else(paths::default_data_dir),
+            cache_dir,
+            index_url: settings.index_url.unwrap_or_else(|| DEFAULT_INDEX_URL.to_owned()),
+            limits: settings.limits.resolve()?,
+            executor: settings.executor.resolve()?,
+            http: settings.http.resolve()?,
+            log: settings.log.resolve(),
+        })
+    }
+
+    /// The directory of what must be kept.
+    ///
+    /// # Errors
+    /// None is given and there is no home directory.
+    pub fn data_dir(&self) -> Result<&Path, ConfigError> {
+        self.data_dir.as_deref().ok_or(ConfigError::NoHome {
+            key: "data_dir",
+            flag: "data-dir",
+            variable: "PYMD_DATA_DIR",
+        })
+    }
+}
+
+/// The value if it lies between `min` and `max`.
+fn within<T: PartialOrd + std::fmt::Display>(key: &'static str, value: T, min: T, max: T) -> Result<T, ConfigError> {
+    if value >= min && value <= max {
+        Ok(value)
+    } else {
+        Err(ConfigError::Value { key, message: format!("must be between {min} and {max}, not {value}") })
+    }
+}

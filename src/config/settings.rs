@@ -1,0 +1,124 @@
+//! The settings as they are given, all optional: one layer over another.
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser as _;
+use serde::Deserialize;
+
+use super::{AdminToken, ConfigError, ExecutorSettings, HttpSettings, LimitSettings, ListenAddr, LogSettings};
+
+/// `self` where it says something, else `below`, field by field.
+macro_rules! layered {
+    ($name:ident { $($field:ident),* $(,)? }) => {
+        impl $name {
+            /// These settings, and for what they leave open those of `below`.
+            #[must_use]
+            pub fn or(self, below: Self) -> Self {
+                Self { $($field: self.$field.or(below.$field)),* }
+            }
+        }
+    };
+}
+pub(super) use layered;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address and port to listen on; a loopback address. Port 0 picks a free one [default: 127.0.0.1:8787]
+    #[arg(long, value_name = "ADDR", env = "PYMD_LISTEN")]
+    pub listen: Option<ListenAddr>,
+    /// Directory of what must be kept, such as the token [default: pymd in the XDG data directory]
+    #[arg(long, value_name = "DIR", env = "PYMD_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Directory of what can be made again: runtimes, images [default: pymd in the XDG cache directory]
+    #[arg(long, value_name = "DIR", env = "PYMD_CACHE_DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Simple API of the package index; the second choice is PIP_INDEX_URL [default: the Python package index]
+    #[arg(long, value_name = "URL", env = "PYMD_INDEX_URL", hide_env_values = true)]
+    pub index_url: Option<String>,
+    /// What pip is told to use: the second choice of the environment.
+    #[arg(long, hide = true, env = "PIP_INDEX_URL", hide_env_values = true)]
+    #[serde(skip)]
+    pub pip_index_url: Option<String>,
+    /// The bearer token. Prefer the variable: others see command lines [default: made at first start]
+    #[arg(long, value_name = "TOKEN", env = "PYMD_ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<AdminToken>,
+    /// `[limits]`: what an execution may use.
+    #[command(flatten)]
+    pub limits: LimitSettings,
+    /// `[executor]`: threads and queues.
+    #[command(flatten)]
+    pub executor: ExecutorSettings,
+    /// `[http]`: what holds for every request.
+    #[command(flatten)]
+    pub http: HttpSettings,
+    /// `[log]`: what is logged, and how.
+    #[command(flatten)]
+    pub log: LogSettings,
+}
+
+/// A command line without arguments: what is left are the environment variables.
+#[derive(clap::Parser)]
+#[command(no_binary_name = true)]
+struct Environment {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Settings {
+    /// These settings, and for what they leave open those of `below`.
+    #[must_use]
+    pub fn or(self, below: Self) -> Self {
+        Self {
+            listen: self.listen.or(below.listen),
+            data_dir: self.data_dir.or(below.data_dir),
+            cache_dir: self.cache_dir.or(below.cache_dir),
+            // pip's variable is less than ours of the same layer, and more than any layer below.
+            index_url: self.index_url.or(self.pip_index_url).or(below.index_url),
+            pip_index_url: below.pip_index_url,
+            admin_token: self.admin_token.or(below.admin_token),
+            limits: self.limits.or(below.limits),
+            executor: self.executor.or(below.executor),
+            http: self.http.or(below.http),
+            log: self.log.or(below.log),
+        }
+    }
+
+    /// What the environment sets.
+    ///
+    /// # Errors
+    /// A variable has a value that it cannot have.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        match Environment::try_parse_from(std::iter::empty::<&str>()) {
+            Ok(environment) => Ok(environment.settings),
+            Err(error) => {
+                let text = error.to_string();
+                let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                Err(ConfigError::Environment { message })
+            }
+        }
+    }
+
+    /// What a file sets.
+    ///
+    /// # Errors
+    /// It can't be read, is no TOML, or has an unknown key or a wrong value.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: describe(&error, &text),
+        })
+    }
+}
+
+/// The message with the line's number. The line itself is left out: it may hold the token.
+fn describe(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().trim();
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count().saturating_add(1)),
+        None => message.to_owned(),
+    }
+}

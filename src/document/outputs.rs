@@ -1,0 +1,225 @@
+//! What a cell showed, as HTML.
+
+use serde_json::Value;
+
+use crate::domain::{CellReport, MimeBundle, Outcome, Output, StreamName};
+
+use super::highlight::Highlighter;
+use super::markdown::{Breaks, to_html};
+use super::mime::{self, Shown};
+use super::tidy::Names;
+use super::{sanitise, text};
+
+/// The fragment being written.
+pub(super) struct Context<'h> {
+    /// It so far.
+    pub out: String,
+    /// The ids in it.
+    pub names: Names,
+    /// What highlights its code.
+    pub highlighter: &'h Highlighter,
+}
+
+/// Appends code to read.
+pub(super) fn push_code(context: &mut Context<'_>, code: &str, language: Option<&str>) {
+    let html = context.highlighter.html(code, language);
+    context.out.push_str("<pre class=\"pymd-code\"><code");
+    if let Some(language) = language {
+        context.out.push_str(" class=\"language-");
+        text::escape_into(&mut context.out, &language.split_whitespace().collect::<String>());
+        context.out.push('"');
+    }
+    context.out.push('>');
+    context.out.push_str(&html);
+    context.out.push_str("</code></pre>\n");
+}
+
+/// Appends everything that a cell showed, and how it ended if that was not well.
+pub(super) fn push_report(context: &mut Context<'_>, cell: usize, report: &CellReport) {
+    context.names.enter(Some(cell));
+    for output in &report.outputs {
+        push_output(context, output);
+    }
+    let has_error = report.outputs.iter().any(|output| matches!(output, Output::Error { .. }));
+    match &report.outcome {
+        Outcome::PythonError { .. } if has_error => {}
+        Outcome::PythonError { ename, evalue, traceback } => push_error(context, ename, evalue, traceback),
+        outcome => {
+            if let Some(sentence) = outcome.sentence() {
+                let class = if outcome.is_limit() { "pymd-limit" } else { "pymd-stop" };
+                context.out.push_str(&format!("<div class=\"{class}\"><p>"));
+                text::escape_into(&mut context.out, &sentence);
+                context.out.push_str("</p></div>\n");
+            }
+        }
+    }
+}
+
+fn push_output(context: &mut Context<'_>, output: &Output) {
+    match output {
+        Output::Stream { name: StreamName::Stdout, text } => push_markdown(context, &text::plain(text), Breaks::Hard),
+        Output::Stream { name: StreamName::Stderr, text } => push_pre(context, "pymd-stderr", text),
+        Output::DisplayData { data, metadata, .. } | Output::ExecuteResult { data, metadata, .. } => {
+            push_bundle(context, data, metadata);
+        }
+        Output::Error { ename, evalue, traceback } => push_error(context, ename, evalue, traceback),
+    }
+}
+
+fn push_bundle(context: &mut Context<'_>, data: &MimeBundle, metadata: &MimeBundle) {
+    for shown in mime::by_richness(data) {
+        match shown {
+            Shown::Html(html) => {
+                let clean = sanitise::clean(&html, &mut context.names);
+                if is_empty(&clean) {
+                    // Nothing but scripts: the next representation may say more.
+                    continue;
+                }
+                context.out.push_str("<div class=\"pymd-out\">\n");
+                context.out.push_str(clean.trim());
+                context.out.push_str("\n</div>\n");
+            }
+            Shown::Image { mime, url } => push_image(context, &url, &Facts::of(metadata, mime)),
+            Shown::Video(url) => {
+                context.out.push_str(&format!("<figure class=\"pymd-figure\"><video controls src=\"{url}\"></video>"));
+                push_caption(context, &Facts::of(metadata, "video/mp4"));
+            }
+            Shown::Markdown(markdown) => push_markdown(context, &markdown, Breaks::Soft),
+            Shown::Latex(latex) => {
+                context.out.push_str("<pre class=\"pymd-math\"><code class=\"math\">");
+                text::escape_into(&mut context.out, latex.trim());
+                context.out.push_str("</code></pre>\n");
+            }
+            Shown::Json(json) => push_code(context, &json, Some("json")),
+            Shown::Plain(plain) => push_pre(context, "pymd-text", &plain),
+        }
+        return;
+    }
+}
+
+/// What the metadata say about an image.
+struct Facts<'a> {
+    alt: Option<&'a str>,
+    caption: Option<&'a str>,
+    width: Option<u64>,
+    height: Option<u64>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(metadata: &'a MimeBundle, mime: &str) -> Self {
+        let own = metadata.get(mime).and_then(Value::as_object);
+        let find = |name: &str| own.and_then(|own| own.get(name)).or_else(|| metadata.get(name));
+        // Sizes are CSS pixels; what no screen has is no size.
+        let size = |name: &str| find(name).and_then(Value::as_f64).filter(|size| (1.0..=20_000.0).contains(size));
+        let string = |name: &str| find(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        Self {
+            alt: string("alt"),
+            caption: string("caption"),
+            width: size("width").map(|size| size.round() as u64),
+            height: size("height").map(|size| size.round() as u64),
+        }
+    }
+}
+
+fn push_image(context: &mut Context<'_>, url: &str, facts: &Facts<'_>) {
+    context.out.push_str("<figure class=\"pymd-figure\"><img src=\"");
+    context.out.push_str(url);
+    context.out.push_str("\" alt=\"");
+    text::escape_into(&mut context.out, facts.alt.or(facts.caption).unwrap_or("Figure"));
+    context.out.push('"');
+    for (name, size) in [("width", facts.width), ("height", facts.height)] {
+        if let Some(size) = size {
+            context.out.push_str(&format!(" {name}=\"{size}\""));
+        }
+    }
+    context.out.push('>');
+    push_caption(context, facts);
+}
+
+fn push_caption(context: &mut Context<'_>, facts: &Facts<'_>) {
+    if let Some(caption) = facts.caption {
+        context.out.push_str("<figcaption>");
+        text::escape_into(&mut context.out, caption);
+        context.out.push_str("</figcaption>");
+    }
+    context.out.push_str("</figure>\n");
+}
+
+fn push_markdown(context: &mut Context<'_>, markdown: &str, breaks: Breaks) {
+    let html = to_html(markdown, breaks, context.highlighter);
+    let clean = sanitise::clean(&html, &mut context.names);
+    if clean.trim().is_empty() {
+        return;
+    }
+    context.out.push_str("<div class=\"pymd-out\">\n");
+    context.out.push_str(clean.trim());
+    context.out.push_str("\n</div>\n");
+}
+
+fn push_pre(context: &mut Context<'_>, class: &str, content: &str) {
+    let content = text::plain(content);
+    if content.trim().is_empty() {
+        return;
+    }
+    context.out.push_str(&format!("<pre class=\"{class}\">"));
+    text::escape_into(&mut context.out, content.trim_end());
+    context.out.push_str("</pre>\n");
+}
+
+fn push_error(context: &mut Context<'_>, ename: &str, evalue: &str, traceback: &[String]) {
+    context.out.push_str("<div class=\"pymd-error\"><p class=\"pymd-error-title\"><strong>");
+    text::escape_into(&mut context.out, &text::plain(ename));
+    context.out.push_str("</strong>");
+    if !evalue.is_empty() {
+        context.out.push_str(": ");
+        text::escape_into(&mut context.out, &text::plain(evalue));
+    }
+    context.out.push_str("</p>");
+    let trace = joined(traceback);
+    if !trace.trim().is_empty() {
+        context.out.push_str("<pre class=\"pymd-traceback\">");
+        text::escape_into(&mut context.out, trace.trim_end());
+        context.out.push_str("</pre>");
+    }
+    context.out.push_str("</div>\n");
+}
+
+/// A traceback's lines as one text, whether or not they end in line feeds.
+pub(super) fn joined(lines: &[String]) -> String {
+    let mut all = String::new();
+    for line in lines {
+        all.push_str(&text::plain(line));
+        if !all.ends_with('\n') {
+            all.push('\n');
+        }
+    }
+    all
+}
+
+/// Whether clean HTML shows nothing.
+fn is_empty(html: &str) -> bool {
+    if ["<img", "<video", "<hr", "<input", "<meter", "<progress"].iter().any(|tag| html.contains(tag)) {
+        return false;
+    }
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        if !rest[..at].trim().is_empty() {
+            return false;
+        }
+        // In clean HTML, a `>` in an attribute is quoted as a character reference or stands before its own `>`.
+        rest = rest[at..].find('>').map_or("", |end| &rest[at + end + 1..]);
+    }
+    rest.trim().is_empty()
+}
+
+/// Appends the parts of clean HTML that are text; for titles.
+pub(super) fn visible_text(html: &str) -> String {
+    let mut text = String::new();
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        text.push_str(&rest[..at]);
+        rest = rest[at..].find('>').map_or("", |end| &rest[at + end + 1..]);
+    }
+    text.push_str(rest);
+    text
+}

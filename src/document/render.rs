@@ -1,0 +1,46 @@
+//! A document and what its cells said, put together.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::CellReport;
+
+use super::{Document, export, html, page};
+
+/// What a document is rendered to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// A fragment of HTML: one `<div class="pymd">`, sanitised, without a style sheet.
+    #[default]
+    Html,
+    /// A whole page of HTML: one file, with its style sheet and everything else in it, and without scripts.
+    Page,
+    /// Markdown, with what the cells showed in place of their code. Raw HTML that the document's prose or prints hold
+    /// is left as it is: who renders it must sanitise.
+    Markdown,
+    /// The blocks with code, outputs and outcomes, as JSON.
+    Json,
+}
+
+/// How a document is rendered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RenderOptions {
+    /// To what.
+    pub format: Format,
+    /// Whether cells show their code above what they showed. (JSON always has it.)
+    pub show_code: bool,
+    /// The page's title. Without: the front matter's, or else the first heading.
+    pub title: Option<String>,
+}
+
+/// Renders a document. `reports[i]` belongs to cell `i`; a cell without one is shown as not run.
+///
+/// Displays must have been updated and cleared already: each output in a report is shown as it is.
+pub fn render(document: &Document, reports: &[CellReport], options: &RenderOptions) -> String {
+    match options.format {
+        Format::Html => html::fragment(document, reports, options),
+        Format::Page => page::page(document, reports, options),
+        Format::Markdown => export::markdown(document, reports, options),
+        Format::Json => export::json(document, reports, options),
+    }
+}

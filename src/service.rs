@@ -1,0 +1,161 @@
+//! The use cases: one function each, between the API and the command line above, the backend and documents below.
+
+mod admission;
+mod error;
+mod execute;
+pub mod prepare;
+mod render;
+mod validate;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+pub use error::ServiceError;
+pub use execute::{ExecuteRequest, RequestFile};
+pub use render::{CellSummary, RenderEvent, RenderFormat, RenderReport, RenderRequest, RenderSender};
+pub use validate::{ValidateReport, ValidateRequest};
+
+use crate::backend::wasm::Sandbox;
+use crate::domain::Limits;
+use admission::Admission;
+
+/// How much may run.
+#[derive(Debug, Clone)]
+pub struct ServiceConfig {
+    /// What every execution may use; a request may ask for less.
+    pub limits: Limits,
+    /// Requests that run at once.
+    pub max_running: usize,
+    /// Requests that wait for their turn; more are refused.
+    pub max_queued: usize,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self { limits: Limits::default(), max_running: 64, max_queued: 256 }
+    }
+}
+
+/// Whether code can run yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// The runtime is being fetched or compiled.
+    Preparing {
+        /// What is done now.
+        stage: String,
+        /// How much of it is done.
+        done: u64,
+        /// How much it is in all, where that is known.
+        total: Option<u64>,
+    },
+    /// Code runs.
+    Ready {
+        /// Which runtime.
+        runtime: String,
+        /// Its Python version.
+        python_version: String,
+    },
+    /// The runtime could not be prepared.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What goes on now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ServiceStats {
+    /// Requests that run.
+    pub running: usize,
+    /// Requests that wait.
+    pub queued: usize,
+    /// Kernels with memory that belong to a request.
+    pub kernels: usize,
+    /// Kernels that wait in the pool.
+    pub ready_kernels: usize,
+}
+
+/// The service. Cloning shares it.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    config: ServiceConfig,
+    admission: Admission,
+    readiness: watch::Sender<Readiness>,
+    sandbox: std::sync::OnceLock<Sandbox>,
+}
+
+impl Service {
+    /// A service that is still preparing.
+    pub fn new(config: ServiceConfig) -> Self {
+        let stage = "starting".to_owned();
+        Self(Arc::new(Inner {
+            admission: Admission::new(config.max_running, config.max_queued),
+            config,
+            readiness: watch::Sender::new(Readiness::Preparing { stage, done: 0, total: None }),
+            sandbox: std::sync::OnceLock::new(),
+        }))
+    }
+
+    /// Tells how far the preparation is.
+    pub fn set_readiness(&self, stage: &str, done: u64, total: Option<u64>) {
+        self.0.readiness.send_replace(Readiness::Preparing { stage: stage.to_owned(), done, total });
+    }
+
+    /// From now on code runs in `sandbox`.
+    pub fn set_ready(&self, sandbox: Sandbox, runtime: String, python_version: String) {
+        if self.0.sandbox.set(sandbox).is_ok() {
+            self.0.readiness.send_replace(Readiness::Ready { runtime, python_version });
+        }
+    }
+
+    /// The preparation failed.
+    pub fn set_failed(&self, reason: String) {
+        self.0.readiness.send_replace(Readiness::Failed { reason });
+    }
+
+    /// Whether code can run yet.
+    pub fn readiness(&self) -> Readiness {
+        self.0.readiness.borrow().clone()
+    }
+
+    /// Waits until code can run.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unavailable`] when the preparation failed.
+    pub async fn ready(&self) -> Result<(), ServiceError> {
+        let mut readiness = self.0.readiness.subscribe();
+        let settled = readiness.wait_for(|state| !matches!(state, Readiness::Preparing { .. })).await;
+        match settled.map(|state| state.clone()) {
+            Ok(Readiness::Failed { reason }) => Err(ServiceError::Unavailable { reason }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What every execution may use.
+    pub fn limits(&self) -> &Limits {
+        &self.0.config.limits
+    }
+
+    /// What goes on now.
+    pub fn stats(&self) -> ServiceStats {
+        let (running, queued) = self.0.admission.counts();
+        let sandbox = self.0.sandbox.get().map(Sandbox::stats);
+        ServiceStats {
+            running,
+            queued,
+            kernels: sandbox.map_or(0, |stats| stats.kernels),
+            ready_kernels: sandbox.map_or(0, |stats| stats.ready),
+        }
+    }
+
+    fn sandbox(&self) -> Result<&Sandbox, ServiceError> {
+        self.0.sandbox.get().ok_or_else(|| match self.readiness() {
+            Readiness::Failed { reason } => ServiceError::Unavailable { reason },
+            Readiness::Preparing { stage, .. } => ServiceError::Preparing { stage },
+            Readiness::Ready { .. } => ServiceError::Preparing { stage: "starting".to_owned() },
+        })
+    }
+}

@@ -1,0 +1,241 @@
+//! Render a document: run its cells in one kernel, then lay their outputs out.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Service, ServiceError};
+use crate::backend::event_channel;
+use crate::backend::wasm::Kernel;
+use crate::document::{self, Document, Format, RenderOptions};
+use crate::domain::{CellReport, CellRequest, Event, Limits, LimitsRequest, Outcome};
+
+/// A document as a whole may take this many times as long as one of its cells; the cells left then are not run.
+const DOCUMENT_DEADLINES: u32 = 4;
+
+/// What a document is rendered to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RenderFormat {
+    /// HTML, sanitised.
+    #[default]
+    Html,
+    /// Markdown.
+    Markdown,
+    /// The blocks with their code, outputs and outcomes.
+    Json,
+}
+
+/// A document to render.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenderRequest {
+    /// The document, in either spelling.
+    pub content: String,
+    /// What to render it to.
+    #[serde(default)]
+    pub format: RenderFormat,
+    /// The environment to run it in. Only the built-in packages exist so far: an id is refused.
+    #[serde(default)]
+    pub environment_id: Option<Uuid>,
+    /// Limits of each cell below the caller's own.
+    #[serde(default)]
+    pub limits: LimitsRequest,
+    /// Whether the cells after a failed one are left out.
+    #[serde(default)]
+    pub stop_on_error: bool,
+    /// Whether the cells' source is shown above their outputs.
+    #[serde(default)]
+    pub show_code: bool,
+    /// HTML: a whole page with its style, instead of a fragment.
+    #[serde(default)]
+    pub standalone: bool,
+}
+
+/// How one cell of a render ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CellSummary {
+    /// The cell's number, from 0.
+    pub index: usize,
+    /// The line of the document where its code begins.
+    pub line: usize,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Fuel burnt.
+    pub fuel_used: u64,
+    /// Wall-clock milliseconds.
+    pub wall_ms: f64,
+    /// The largest linear memory it had.
+    pub peak_memory_bytes: u64,
+    /// Bytes of output it produced.
+    pub output_bytes: u64,
+}
+
+impl CellSummary {
+    fn new(index: usize, line: usize, report: &CellReport) -> Self {
+        Self {
+            index,
+            line,
+            outcome: report.outcome.clone(),
+            fuel_used: report.fuel_used,
+            wall_ms: report.wall_ms,
+            peak_memory_bytes: report.peak_memory_bytes,
+            output_bytes: report.output_bytes,
+        }
+    }
+}
+
+/// A rendered document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RenderReport {
+    /// The document in the format asked for.
+    pub rendered: String,
+    /// Whether nothing had to run.
+    pub cached: bool,
+    /// The format.
+    pub format: RenderFormat,
+    /// The cells that ran.
+    pub cells: Vec<CellSummary>,
+    /// How many cells the document has.
+    pub cell_count: usize,
+    /// Fuel burnt by all of them.
+    pub fuel_used: u64,
+    /// Wall-clock milliseconds of the whole render.
+    pub wall_ms: f64,
+}
+
+/// What happens during a render.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RenderEvent {
+    /// A cell shows something.
+    Output {
+        /// The cell's number, from 0.
+        cell: usize,
+        /// What it shows.
+        event: Event,
+    },
+    /// A cell ended.
+    CellDone {
+        /// The cell's number, from 0.
+        cell: usize,
+        /// How it ended.
+        summary: CellSummary,
+    },
+}
+
+/// Where the events of a render go.
+pub type RenderSender = UnboundedSender<RenderEvent>;
+
+impl Service {
+    /// Renders a document. Dropping the future ends its cells.
+    ///
+    /// # Errors
+    /// When the request can't be taken; what the cells do is in the result.
+    pub async fn render(
+        &self,
+        request: RenderRequest,
+        watch: Option<RenderSender>,
+    ) -> Result<RenderReport, ServiceError> {
+        let started = Instant::now();
+        let sandbox = self.sandbox()?;
+        let limits = request.limits.within(self.limits())?;
+        if request.environment_id.is_some() {
+            return Err(ServiceError::Invalid {
+                field: "environment_id".to_owned(),
+                message: "there is no such environment".to_owned(),
+            });
+        }
+        let _permit = self.0.admission.enter().await?;
+        let content = request.content;
+        let parsed = off_the_server_threads(move || document::parse(&content)).await?;
+        let reports = run_cells(sandbox.kernel()?, &parsed, &limits, request.stop_on_error, watch.as_ref()).await?;
+        let cells: Vec<_> =
+            parsed.cells().zip(&reports).map(|(cell, report)| CellSummary::new(cell.index, cell.line, report)).collect();
+        let cell_count = parsed.cells().count();
+        let options = RenderOptions {
+            format: match (request.format, request.standalone) {
+                (RenderFormat::Html, false) => Format::Html,
+                (RenderFormat::Html, true) => Format::Page,
+                (RenderFormat::Markdown, _) => Format::Markdown,
+                (RenderFormat::Json, _) => Format::Json,
+            },
+            show_code: request.show_code,
+            ..RenderOptions::default()
+        };
+        let rendered = off_the_server_threads(move || document::render(&parsed, &reports, &options)).await?;
+        Ok(RenderReport {
+            rendered,
+            cached: false,
+            format: request.format,
+            fuel_used: cells.iter().map(|cell| cell.fuel_used).sum(),
+            cells,
+            cell_count,
+            wall_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+        })
+    }
+}
+
+/// Runs the cells one after another in `kernel`. The answer is shorter than the document when some were not run.
+async fn run_cells(
+    mut kernel: Kernel,
+    parsed: &Document,
+    limits: &Limits,
+    stop_on_error: bool,
+    watch: Option<&RenderSender>,
+) -> Result<Vec<CellReport>, ServiceError> {
+    let started = Instant::now();
+    let budget_ms = limits.wall_ms.saturating_mul(u64::from(DOCUMENT_DEADLINES));
+    let mut reports = Vec::new();
+    for cell in parsed.cells() {
+        let spent_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let left_ms = budget_ms.saturating_sub(spent_ms);
+        if left_ms == 0 {
+            break;
+        }
+        let limits = Limits { wall_ms: limits.wall_ms.min(left_ms), ..limits.clone() };
+        let name = format!("cell {}", cell.index + 1);
+        let request = CellRequest { code: cell.code.to_owned(), name, stdin: Vec::new(), limits };
+        let (next, report) = match watch {
+            None => kernel.run(request, None, CancellationToken::new()).await?,
+            Some(watch) => watched(kernel, request, cell.index, watch).await?,
+        };
+        kernel = next;
+        if let Some(watch) = watch {
+            let summary = CellSummary::new(cell.index, cell.line, &report);
+            // Nobody listens any more: the caller drops us next.
+            let _ = watch.send(RenderEvent::CellDone { cell: cell.index, summary });
+        }
+        let failed = report.outcome != Outcome::Completed;
+        reports.push(report);
+        if failed && stop_on_error {
+            break;
+        }
+    }
+    Ok(reports)
+}
+
+async fn watched(
+    kernel: Kernel,
+    request: CellRequest,
+    cell: usize,
+    watch: &RenderSender,
+) -> Result<(Kernel, CellReport), ServiceError> {
+    let (sender, mut receiver) = event_channel();
+    let forward = async {
+        while let Some(event) = receiver.next().await {
+            let _ = watch.send(RenderEvent::Output { cell, event });
+        }
+    };
+    let (ran, ()) = tokio::join!(kernel.run(request, Some(sender), CancellationToken::new()), forward);
+    Ok(ran?)
+}
+
+/// Runs work on documents, which is all processor and no waiting, away from the threads that serve.
+pub(super) async fn off_the_server_threads<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ServiceError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ServiceError::internal(&error))
+}

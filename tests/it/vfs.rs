@@ -1,0 +1,13 @@
+//! The guest's file system and its system calls.
+
+mod calls;
+mod content;
+mod guest;
+mod layers;
+mod links;
+mod listing;
+mod names;
+mod opening;
+mod oracle;
+mod quota;
+mod waiting;
