@@ -31,8 +31,8 @@ pub const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple/";
 /// Everything that is set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the server listens: a loopback address; port 0 picks one.
-    pub listen: SocketAddr,
+    /// Where the server listens, as given; [`Config::listen`] checks it.
+    listen: SocketAddr,
     /// The bearer token, where one is given.
     pub admin_token: Option<AdminToken>,
     /// The directory of what must be kept; nothing where there is no home directory and none is given.
@@ -116,17 +116,13 @@ impl Config {
     }
 
     fn resolve(settings: Settings) -> Result<Self, ConfigError> {
-        let listen = settings.listen.unwrap_or_default().0;
-        if !listen.ip().is_loopback() {
-            return Err(ConfigError::NotLoopback { listen });
-        }
         let cache_dir = settings.cache_dir.or_else(paths::default_cache_dir).ok_or(ConfigError::NoHome {
             key: "cache_dir",
             flag: "cache-dir",
             variable: "PYMD_CACHE_DIR",
         })?;
         Ok(Self {
-            listen,
+            listen: settings.listen.unwrap_or_default().0,
             admin_token: settings.admin_token,
             data_dir: settings.data_dir.or_else(paths::default_data_dir),
             cache_dir,
@@ -136,6 +132,18 @@ impl Config {
             http: settings.http.resolve()?,
             log: settings.log.resolve(),
         })
+    }
+
+    /// Where the server listens; port 0 picks one.
+    ///
+    /// # Errors
+    /// Other machines could reach it.
+    pub fn listen(&self) -> Result<SocketAddr, ConfigError> {
+        if self.listen.ip().is_loopback() {
+            Ok(self.listen)
+        } else {
+            Err(ConfigError::NotLoopback { listen: self.listen })
+        }
     }
 
     /// The directory of what must be kept.

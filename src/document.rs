@@ -28,6 +28,7 @@ mod tidy;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Problem, Severity, check};
+pub use highlight::warm_up;
 pub use page::STYLE_SHEET;
 pub use parse::parse;
 pub use render::{Format, RenderOptions, render};

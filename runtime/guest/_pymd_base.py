@@ -19,6 +19,7 @@ __builtins__ = BUILTINS
 HERE = os.path.dirname(__file__) + "/"
 
 call = _host.call
+_write = os.write
 _decoder = json.JSONDecoder()
 _scan = _decoder.scan_once
 
@@ -93,7 +94,7 @@ def tell(message):
 def complain(text):
     """A line for the reader on standard error, past whatever a cell did to `sys.stderr`."""
     try:
-        os.write(2, (text + "\n").encode("utf-8", "backslashreplace"))
+        _write(2, (text + "\n").encode("utf-8", "backslashreplace"))
     except Exception:
         pass
 

@@ -39,6 +39,12 @@ def _remember(filename, source):
     _cache[filename] = (len(source), None, list(_StringIO(source, None)), filename)
 
 
+def forget(filename):
+    """Drops a cell's text."""
+    sources.pop(filename, None)
+    _cache.pop(filename, None)
+
+
 def relearn():
     """Puts back the cells' lines that a cell took out of the line cache."""
     linecache.cache = _cache

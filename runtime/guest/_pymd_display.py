@@ -77,7 +77,8 @@ def text_of(value):
     if type(value) in _CONTAINERS and _WIDTH < len(text) <= _PRETTY_LIMIT:
         try:
             text = pprint.pformat(value, width=_WIDTH, compact=True, sort_dicts=False)
-        except RecursionError:
+        except Exception:
+            # Some element behaves differently when asked again: the text on one line will do.
             pass
     if len(text) > _REPR_LIMIT:
         text = f"{text[:_REPR_LIMIT]}\n... ({len(text) - _REPR_LIMIT} more characters)"

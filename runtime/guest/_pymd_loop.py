@@ -81,23 +81,31 @@ def patch_loop(module):
     loop_class.run_in_executor = run_in_executor
 
 
-def run(coroutine):
-    """Runs a cell's coroutine on the kernel's loop, which lasts from cell to cell. Returns its value."""
+def loop():
+    """The kernel's loop, which lasts from cell to cell."""
     global _loop
     import asyncio
 
     if _loop is None or _loop.is_closed():
         _loop = asyncio.new_event_loop()
         asyncio.set_event_loop(_loop)
-    task = _loop.create_task(coroutine)
+    return _loop
+
+
+def run(coroutine):
+    """Runs a cell's coroutine on the kernel's loop. Returns its value."""
+    from asyncio import CancelledError
+
+    kernels = loop()
+    task = kernels.create_task(coroutine)
     try:
-        return _loop.run_until_complete(task)
+        return kernels.run_until_complete(task)
     except _Stuck:
         if task.done():
             raise
     # Ended from inside, so that its `finally` blocks run and the traceback shows where it waited.
     task.cancel()
     try:
-        return _loop.run_until_complete(task)
-    except asyncio.CancelledError as error:
+        return kernels.run_until_complete(task)
+    except CancelledError as error:
         raise RuntimeError(_STUCK).with_traceback(error.__traceback__) from None

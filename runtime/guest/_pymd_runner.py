@@ -38,6 +38,10 @@ _RESERVE_BYTES = 256 * 1024
 _CO_COROUTINE = 0x80
 
 _run = eval
+_gettrace, _settrace = sys.gettrace, sys.settrace
+_getprofile, _setprofile = sys.getprofile, sys.setprofile
+_getrecursionlimit, _setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
+_urandom = os.urandom
 _modules = sys.modules
 _main = types.ModuleType("__main__")
 _names = vars(_main)
@@ -83,7 +87,7 @@ def _restore():
 
 def _reseed():
     """Gives a kernel that was just born from a shared image, or forked, random numbers of its own."""
-    fresh = os.urandom(64)
+    fresh = _urandom(64)
     module = _modules.get("random")
     if module is not None:
         _try_seed("random", module, fresh)
@@ -127,11 +131,15 @@ def _execute(program):
 
 
 def _exit_code(error):
-    code = error.code
-    if code is None:
-        return 0
-    if isinstance(code, int):
-        return int(code) if -0x80000000 <= code <= 0x7FFFFFFF else -1
+    try:
+        code = error.code
+        if code is None:
+            return 0
+        if isinstance(code, int):
+            code = int.__index__(code)
+            return code if -0x80000000 <= code <= 0x7FFFFFFF else -1
+    except Exception as fault:
+        code = fault
     _pymd_streams.flush()
     complain(safe_str(code))
     return 1
@@ -139,18 +147,18 @@ def _exit_code(error):
 
 def _settle():
     """Takes back what would run inside the runner itself."""
-    if sys.gettrace() is not None:
-        sys.settrace(None)
-    if sys.getprofile() is not None:
-        sys.setprofile(None)
+    if _gettrace() is not None:
+        _settrace(None)
+    if _getprofile() is not None:
+        _setprofile(None)
 
 
 def _report(error):
     """Tells the host of the exception that ended a cell."""
     global _reserve
-    limit = sys.getrecursionlimit()
+    limit = _getrecursionlimit()
     if limit < 400:
-        sys.setrecursionlimit(1000)
+        _setrecursionlimit(1000)
     try:
         if isinstance(error, MemoryError):
             _reserve = None
@@ -170,7 +178,7 @@ def _report(error):
         tell(message)
     finally:
         if limit < 400:
-            sys.setrecursionlimit(limit)
+            _setrecursionlimit(limit)
 
 
 def _show_figures(failed):
@@ -301,11 +309,15 @@ def install():
 
 def _warm_up():
     """Runs through what an ordinary cell does, so that no cell pays for first uses."""
-    try:
-        program = _pymd_compile.compile_cell("def f():\n    raise ValueError('x')\nf()", "<boot>")
-        _run(program.body, {})
-        _run(program.last, {"f": None})
-    except TypeError as error:
-        _pymd_errors.describe(error)
+    for source in ("def f():\n    raise ValueError('x')\nf()", "[1, 'a']", "unknown", "def f(:", "if 1:\nx"):
+        try:
+            program = _pymd_compile.compile_cell(source, "<boot>")
+            names = {}
+            if program.body is not None:
+                _run(program.body, names)
+            _pymd_display.represent(_run(program.last, names))
+        except Exception as error:
+            _pymd_errors.describe(error)
     _pymd_display.represent([1, "a" * 100])
-    _pymd_compile.sources.clear()
+    _pymd_loop.loop()
+    _pymd_compile.forget("<boot>")

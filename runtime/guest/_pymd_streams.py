@@ -1,15 +1,15 @@
 """The three standard streams, and keeping them usable from cell to cell."""
 
-import io
 import os
 import sys
+from io import BufferedReader, BufferedWriter, FileIO, RawIOBase, TextIOWrapper
 
 from _pymd_base import BUILTINS as __builtins__
 
 _OUT_BUFFER = 8192
 
 
-class _Stderr(io.RawIOBase):
+class _Stderr(RawIOBase):
     """File descriptor 2 unbuffered; what stdout still holds goes first, so the two come as written."""
 
     name = "<stderr>"
@@ -29,7 +29,7 @@ class _Stderr(io.RawIOBase):
         return _write(2, data)
 
 
-class _Stdin(io.RawIOBase):
+class _Stdin(RawIOBase):
     """File descriptor 0, which the host refills for each cell."""
 
     name = "<stdin>"
@@ -59,10 +59,10 @@ out = err = inp = _raw_in = None
 
 def _make_out():
     global out
-    raw = io.FileIO(1, "w", closefd=False)
+    raw = FileIO(1, "w", closefd=False)
     raw.name = "<stdout>"
-    out = io.TextIOWrapper(
-        io.BufferedWriter(raw, _OUT_BUFFER), encoding="utf-8", errors="backslashreplace", newline="\n", line_buffering=True
+    out = TextIOWrapper(
+        BufferedWriter(raw, _OUT_BUFFER), encoding="utf-8", errors="backslashreplace", newline="\n", line_buffering=True
     )
     out.mode = "w"
     sys.stdout = sys.__stdout__ = out
@@ -70,7 +70,7 @@ def _make_out():
 
 def _make_err():
     global err
-    err = io.TextIOWrapper(_Stderr(), encoding="utf-8", errors="backslashreplace", newline="\n", write_through=True)
+    err = TextIOWrapper(_Stderr(), encoding="utf-8", errors="backslashreplace", newline="\n", write_through=True)
     err.mode = "w"
     sys.stderr = sys.__stderr__ = err
 
@@ -78,7 +78,7 @@ def _make_err():
 def _make_in():
     global inp, _raw_in
     _raw_in = _Stdin()
-    inp = io.TextIOWrapper(io.BufferedReader(_raw_in, _OUT_BUFFER), encoding="utf-8", errors="replace")
+    inp = TextIOWrapper(BufferedReader(_raw_in, _OUT_BUFFER), encoding="utf-8", errors="replace")
     inp.mode = "r"
     sys.stdin = sys.__stdin__ = inp
 

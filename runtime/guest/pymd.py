@@ -164,12 +164,17 @@ def _frame_rows(frame):
     return header, list(zip(*columns)) if columns else [], count
 
 
+def _as_list(values):
+    """The values as a list; one value is a list of one."""
+    return list(values) if isinstance(values, (list, tuple, range)) or hasattr(values, "tolist") else [values]
+
+
 def _rows(data):
     """The header (or None), the first rows and the count of all rows of any kind of table."""
     if hasattr(data, "iloc") and hasattr(data, "index"):
         return _frame_rows(data)
     if isinstance(data, dict):
-        columns = {k: list(v) if isinstance(v, (list, tuple, range)) or hasattr(v, "tolist") else [v] for k, v in data.items()}
+        columns = {name: _as_list(values) for name, values in data.items()}
         count = max((len(column) for column in columns.values()), default=0)
         shown = min(count, _TABLE_ROWS)
         rows = [[column[i] if i < len(column) else None for column in columns.values()] for i in range(shown)]
@@ -179,7 +184,7 @@ def _rows(data):
     if rows and all(isinstance(row, dict) for row in rows):
         header = list(dict.fromkeys(key for row in rows for key in row))
         return header, [[row.get(key) for key in header] for row in rows[:_TABLE_ROWS]], count
-    rows = [list(row) if isinstance(row, (list, tuple)) or hasattr(row, "tolist") else [row] for row in rows]
+    rows = [_as_list(row) for row in rows]
     if rows and hasattr(data, "dtype"):
         return list(range(len(rows[0]))), rows[:_TABLE_ROWS], count
     return None, rows[: _TABLE_ROWS + 1], count

@@ -9,7 +9,7 @@ use super::settings::layered;
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Log")]
 pub struct LogSettings {
-    /// What is logged: a level, or levels by module such as `warn,pymd=debug` [default: info, without a server warn]
+    /// What is logged: a level, or levels by module, such as `warn,pymd=debug` [default: info for `serve`, else warn]
     #[arg(id = "log_filter", long = "log", value_name = "FILTER", env = "PYMD_LOG", global = true)]
     pub filter: Option<String>,
     /// How it is written to standard error [default: text]

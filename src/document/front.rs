@@ -1,6 +1,6 @@
 //! Front matter: YAML between `---` lines at a document's start. Kept as it stands; only its title is looked for.
 
-use super::lines;
+use super::lines::{self, Lines};
 
 /// Front matter longer than this many lines is prose.
 const MAX_LINES: usize = 1_000;
@@ -17,18 +17,19 @@ pub(super) struct FrontMatter {
 }
 
 /// The front matter of a document, if it has one: on the first line; or in comments, below what scripts begin with.
-pub(super) fn find(source: &[&str]) -> Option<FrontMatter> {
+pub(super) fn find(source: Lines<'_>) -> Option<FrontMatter> {
+    let source: Vec<_> = source.take(MAX_LINES + 16).collect();
     if source.first()?.trim_end() == "---" {
-        return read(source, 0, |line| Some(line));
+        return read(&source, 0, |line| Some(line));
     }
     let start = source.iter().enumerate().position(|(index, line)| {
         !(line.trim().is_empty() || lines::is_import(line) || lines::is_script_header(index, line))
     })?;
     let opens = lines::uncomment(source[start]).is_some_and(|text| text.trim_end() == "---");
-    if opens { read(source, start, lines::uncomment) } else { None }
+    if opens { read(&source, start, lines::uncomment) } else { None }
 }
 
-fn read<'a>(source: &[&'a str], start: usize, text: fn(&'a str) -> Option<&'a str>) -> Option<FrontMatter> {
+fn read(source: &[&str], start: usize, text: fn(&str) -> Option<&str>) -> Option<FrontMatter> {
     let mut yaml = String::new();
     for (index, line) in source.iter().enumerate().skip(start + 1).take(MAX_LINES) {
         let line = text(line)?;

@@ -16,7 +16,7 @@ const MAX_CODE_BYTES: usize = 64 << 10;
 /// Code with a longer line is shown plain: the rules of a grammar are regular expressions, run at every character.
 const MAX_LINE_BYTES: usize = 2 << 10;
 /// All highlighted code of one document, together.
-const MAX_DOCUMENT_BYTES: usize = 512 << 10;
+const MAX_DOCUMENT_BYTES: usize = 192 << 10;
 
 static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(SyntaxSet::load_defaults_newlines);
 
@@ -51,6 +51,12 @@ static CLASSES: LazyLock<Vec<(Scope, &'static str)>> = LazyLock::new(|| {
     .filter_map(|(name, class)| Scope::new(name).ok().map(|scope| (scope, class)))
     .collect()
 });
+
+/// Loads the grammars and compiles what Python needs, some 50 ms, so that no reader waits for it.
+pub fn warm_up() {
+    let code = "@d\nasync def f(x: int = 1, *a) -> str:\n    \"\"\"d\"\"\"\n    return f'{x!r}' + \"s\" if x else [i**2 for i in a]  # c\n";
+    Highlighter::default().html(code, Some("python"));
+}
 
 /// Highlights the code of one document, up to a budget.
 #[derive(Debug)]
@@ -97,7 +103,7 @@ fn spans(code: &str, syntax: &SyntaxReference) -> Option<String> {
     let mut state = ParseState::new(syntax);
     let mut stack = ScopeStack::new();
     let mut known = HashMap::new();
-    let mut out = Spans { html: String::with_capacity(code.len() * 3), class: "" };
+    let mut out = Spans { html: String::with_capacity(code.len() * 3), class: "", blanks: String::new() };
     for line in code.split_inclusive('\n') {
         let mut done = 0;
         for (at, change) in state.parse_line(line, &SYNTAXES).ok()? {
@@ -120,28 +126,37 @@ fn class(stack: &ScopeStack, known: &mut HashMap<Scope, Option<&'static str>>) -
     stack.as_slice().iter().rev().take(64).find_map(|scope| of(scope)).unwrap_or("")
 }
 
-/// Text in which neighbours of one class share a span.
+/// Text in which neighbours of one class share a span, and no span ends in blanks.
 struct Spans {
     html: String,
     class: &'static str,
+    blanks: String,
 }
 
 impl Spans {
     fn push(&mut self, text: &str, class: &'static str) {
-        if text.is_empty() {
-            return;
-        }
-        let is_blank = text.bytes().all(|byte| byte.is_ascii_whitespace());
-        if class != self.class && !is_blank {
-            self.end();
-            if !class.is_empty() {
-                self.html.push_str("<span class=\"");
-                self.html.push_str(class);
-                self.html.push_str("\">");
+        let inner = text.trim_ascii_end();
+        if !inner.is_empty() {
+            if class == self.class {
+                self.push_blanks();
+            } else {
+                self.end();
+                self.push_blanks();
+                if !class.is_empty() {
+                    self.html.push_str("<span class=\"");
+                    self.html.push_str(class);
+                    self.html.push_str("\">");
+                }
+                self.class = class;
             }
-            self.class = class;
+            text::escape_into(&mut self.html, inner);
         }
-        text::escape_into(&mut self.html, text);
+        self.blanks.push_str(&text[inner.len()..]);
+    }
+
+    fn push_blanks(&mut self) {
+        self.html.push_str(&self.blanks);
+        self.blanks.clear();
     }
 
     fn end(&mut self) {
@@ -152,6 +167,7 @@ impl Spans {
 
     fn finish(mut self) -> String {
         self.end();
+        self.push_blanks();
         self.html
     }
 }

@@ -4,8 +4,8 @@
 use crate::domain::CellReport;
 
 use super::highlight::Highlighter;
-use super::markdown::{Breaks, to_html};
-use super::outputs::{self, Context};
+use super::markdown::{Breaks, PIECE_BYTES, Pieces, piece_to_html};
+use super::outputs::{self, Context, MAX_MARKDOWN_BYTES};
 use super::tidy::Names;
 use super::{Block, Document, RenderOptions, sanitise};
 
@@ -16,45 +16,62 @@ const MARK_END: &str = "-->";
 /// The document as one `<div class="pymd">`.
 pub(super) fn fragment(document: &Document, reports: &[CellReport], options: &RenderOptions) -> String {
     let highlighter = Highlighter::default();
-    let mut context = Context { out: String::new(), names: Names::default(), highlighter: &highlighter };
+    let mut context = Context {
+        out: String::new(),
+        names: Names::default(),
+        highlighter: &highlighter,
+        full: false,
+        markdown_left: MAX_MARKDOWN_BYTES,
+    };
     context.out.push_str("<div class=\"pymd\">\n");
-    let prose = to_html(&with_marks(document), Breaks::Soft, &highlighter);
     let mut next = 0;
-    let mut rest = prose.as_str();
-    while let Some(at) = rest.find(MARK) {
-        push_prose(&mut context, &rest[..at]);
-        rest = &rest[at + MARK.len()..];
-        let Some(end) = rest.find(MARK_END) else { break };
-        let Ok(block) = rest[..end].parse::<usize>() else { continue };
-        rest = &rest[end + MARK_END.len()..];
-        push_blocks(&mut context, document, next..block.saturating_add(1), reports, options);
-        next = next.max(block.saturating_add(1));
+    let mut segment = Segment::default();
+    let mut flush = |context: &mut Context<'_>, segment: &mut Segment| {
+        let prose = piece_to_html(&segment.markdown, Breaks::Soft, &highlighter);
+        let mut rest = prose.as_str();
+        while let Some(at) = rest.find(MARK) {
+            push_prose(context, &rest[..at]);
+            rest = &rest[at + MARK.len()..];
+            let Some(end) = rest.find(MARK_END) else { break };
+            let Ok(block) = rest[..end].parse::<usize>() else { continue };
+            rest = &rest[end + MARK_END.len()..];
+            let until = block.saturating_add(1).min(segment.end);
+            push_blocks(context, document, next..until, reports, options);
+            next = next.max(until);
+        }
+        push_prose(context, rest);
+        push_blocks(context, document, next..segment.end, reports, options);
+        next = segment.end;
+        segment.markdown.clear();
+    };
+    for (index, block) in document.blocks.iter().enumerate() {
+        if let Block::Prose { markdown, .. } = block {
+            for piece in (Pieces { rest: markdown }) {
+                if segment.markdown.len() + piece.len() > PIECE_BYTES {
+                    flush(&mut context, &mut segment);
+                }
+                segment.markdown.push_str(piece);
+            }
+        } else {
+            segment.markdown.push_str(&format!("\n\n{MARK}{index}{MARK_END}\n\n"));
+        }
+        segment.end = index + 1;
     }
-    push_prose(&mut context, rest);
-    push_blocks(&mut context, document, next..document.blocks.len(), reports, options);
+    flush(&mut context, &mut segment);
     context.out.push_str("</div>\n");
     context.out
 }
 
-fn with_marks(document: &Document) -> String {
-    let mut text = String::new();
-    for (index, block) in document.blocks.iter().enumerate() {
-        match block {
-            Block::Prose { markdown, .. } => text.push_str(markdown),
-            _ => {
-                text.push_str("\n\n");
-                text.push_str(MARK);
-                text.push_str(&index.to_string());
-                text.push_str(MARK_END);
-                text.push_str("\n\n");
-            }
-        }
-    }
-    text
+/// Prose that is rendered as one text, with marks for the blocks in it.
+#[derive(Default)]
+struct Segment {
+    markdown: String,
+    /// The number of the block after its last.
+    end: usize,
 }
 
 fn push_prose(context: &mut Context<'_>, html: &str) {
-    if html.trim().is_empty() {
+    if html.trim().is_empty() || context.is_full() {
         return;
     }
     context.names.enter(None);

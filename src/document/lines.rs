@@ -1,18 +1,33 @@
 //! Lines of a source text, whatever ends them.
 
-/// The lines of `source`, without a byte order mark and without their ends (`\n`, `\r\n` or `\r`).
-pub(super) fn split(source: &str) -> Vec<&str> {
-    let mut rest = source.strip_prefix('\u{feff}').unwrap_or(source);
-    let mut lines = Vec::new();
-    while let Some(end) = rest.find(['\n', '\r']) {
-        lines.push(&rest[..end]);
-        let width = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
-        rest = &rest[end + width..];
+/// The lines of a source text, without a byte order mark and without their ends (`\n`, `\r\n` or `\r`).
+#[derive(Debug, Clone)]
+pub(super) struct Lines<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Lines<'a> {
+    /// From its first line.
+    pub fn of(source: &'a str) -> Self {
+        Self { rest: source.strip_prefix('\u{feff}').unwrap_or(source) }
     }
-    if !rest.is_empty() {
-        lines.push(rest);
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let Some(end) = self.rest.bytes().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            return Some(std::mem::take(&mut self.rest));
+        };
+        let line = &self.rest[..end];
+        let width = if self.rest[end..].starts_with("\r\n") { 2 } else { 1 };
+        self.rest = &self.rest[end + width..];
+        Some(line)
     }
-    lines
 }
 
 /// The Markdown inside a comment line, or nothing where the line is no comment. One mark and one blank after it go.

@@ -12,6 +12,9 @@ const BY_RICHNESS: [&str; 15] = [
     "video/ogg", "text/markdown", "text/latex", "application/json", "text/plain",
 ];
 
+/// Longer JSON is not indented.
+const MAX_PRETTY_BYTES: usize = 64 << 10;
+
 /// A representation that can be shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Shown {
@@ -43,7 +46,10 @@ pub(super) fn by_richness(bundle: &MimeBundle) -> impl Iterator<Item = Shown> {
 
 fn shown(mime: &'static str, value: &Value) -> Option<Shown> {
     if mime == "application/json" {
-        return serde_json::to_string_pretty(value).ok().map(Shown::Json);
+        // Indentation makes deep JSON many times longer.
+        let compact = serde_json::to_string(value).ok()?;
+        let pretty = if compact.len() <= MAX_PRETTY_BYTES { serde_json::to_string_pretty(value).ok() } else { None };
+        return Some(Shown::Json(pretty.unwrap_or(compact)));
     }
     let text = text(value)?;
     Some(match mime {

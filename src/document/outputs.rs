@@ -10,6 +10,15 @@ use super::mime::{self, Shown};
 use super::tidy::Names;
 use super::{sanitise, text};
 
+/// A fragment that is longer takes no more prose and outputs.
+const MAX_HTML_BYTES: usize = 64 << 20;
+
+/// All Markdown that the cells of one document show, together.
+pub(super) const MAX_MARKDOWN_BYTES: usize = 4 << 20;
+
+/// HTML of a cell with more markup than this is not shown as such.
+const MAX_HTML_MARKUP: usize = 600_000;
+
 /// The fragment being written.
 pub(super) struct Context<'h> {
     /// It so far.
@@ -18,11 +27,26 @@ pub(super) struct Context<'h> {
     pub names: Names,
     /// What highlights its code.
     pub highlighter: &'h Highlighter,
+    /// Whether the fragment is as long as it may get.
+    pub full: bool,
+    /// How many bytes of Markdown outputs may still hold; longer ones are shown as text.
+    pub markdown_left: usize,
+}
+
+impl Context<'_> {
+    /// Whether the fragment is as long as it may get. Says so, the first time.
+    pub fn is_full(&mut self) -> bool {
+        if self.out.len() > MAX_HTML_BYTES && !self.full {
+            self.full = true;
+            self.out.push_str("<p class=\"pymd-note\">The rest is left out: the document has become too long.</p>\n");
+        }
+        self.full
+    }
 }
 
 /// Appends code to read.
 pub(super) fn push_code(context: &mut Context<'_>, code: &str, language: Option<&str>) {
-    let html = context.highlighter.html(code, language);
+    let html = context.highlighter.html(code.trim_end(), language);
     context.out.push_str("<pre class=\"pymd-code\"><code");
     if let Some(language) = language {
         context.out.push_str(" class=\"language-");
@@ -38,6 +62,9 @@ pub(super) fn push_code(context: &mut Context<'_>, code: &str, language: Option<
 pub(super) fn push_report(context: &mut Context<'_>, cell: usize, report: &CellReport) {
     context.names.enter(Some(cell));
     for output in &report.outputs {
+        if context.is_full() {
+            return;
+        }
         push_output(context, output);
     }
     let has_error = report.outputs.iter().any(|output| matches!(output, Output::Error { .. }));
@@ -70,6 +97,9 @@ fn push_bundle(context: &mut Context<'_>, data: &MimeBundle, metadata: &MimeBund
     for shown in mime::by_richness(data) {
         match shown {
             Shown::Html(html) => {
+                if html.bytes().filter(|byte| matches!(byte, b'<' | b'&')).count() > MAX_HTML_MARKUP {
+                    continue;
+                }
                 let clean = sanitise::clean(&html, &mut context.names);
                 if is_empty(&clean) {
                     // Nothing but scripts: the next representation may say more.
@@ -146,14 +176,22 @@ fn push_caption(context: &mut Context<'_>, facts: &Facts<'_>) {
 }
 
 fn push_markdown(context: &mut Context<'_>, markdown: &str, breaks: Breaks) {
-    let html = to_html(markdown, breaks, context.highlighter);
-    let clean = sanitise::clean(&html, &mut context.names);
-    if clean.trim().is_empty() {
+    let Some(left) = context.markdown_left.checked_sub(markdown.len()) else {
+        push_pre(context, "pymd-text", markdown);
         return;
+    };
+    context.markdown_left = left;
+    for html in to_html(markdown, breaks, context.highlighter) {
+        if context.is_full() {
+            return;
+        }
+        let clean = sanitise::clean(&html, &mut context.names);
+        if !clean.trim().is_empty() {
+            context.out.push_str("<div class=\"pymd-out\">\n");
+            context.out.push_str(clean.trim());
+            context.out.push_str("\n</div>\n");
+        }
     }
-    context.out.push_str("<div class=\"pymd-out\">\n");
-    context.out.push_str(clean.trim());
-    context.out.push_str("\n</div>\n");
 }
 
 fn push_pre(context: &mut Context<'_>, class: &str, content: &str) {

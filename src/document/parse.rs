@@ -2,7 +2,8 @@
 
 use super::check::{Problem, Severity};
 use super::fence::Fence;
-use super::{Block, Document, Spelling, front, lines, spelling};
+use super::lines::{self, Lines};
+use super::{Block, Document, Spelling, front, spelling};
 
 /// More problems than these are not collected.
 const MAX_PROBLEMS: usize = 1_000;
@@ -20,15 +21,15 @@ pub fn parse(source: &str) -> Document {
 
 /// The document and its problems, in order of their lines.
 pub(super) fn scan(source: &str) -> (Document, Vec<Problem>) {
-    let source = lines::split(source);
-    let front = front::find(&source);
+    let lines = Lines::of(source);
+    let front = front::find(lines.clone());
     let start = front.as_ref().map_or(0, |front| front.end);
-    let spelling = spelling::detect(&source[start..]);
+    let spelling = spelling::detect(lines.clone().skip(start));
     let mut scanner = Scanner { spelling, blocks: Vec::new(), cells: 0, prose: None, open: None, problems: Vec::new() };
-    for (index, line) in source.iter().enumerate().skip(start) {
+    for (index, line) in lines.enumerate().skip(start) {
         scanner.line(index, line);
     }
-    scanner.finish(source.len());
+    scanner.finish();
     let (yaml, title) = front.map_or((None, None), |front| (Some(front.yaml), front.title));
     let document = Document { spelling, front_matter: yaml, title, blocks: scanner.blocks };
     (document, scanner.problems)
@@ -145,7 +146,7 @@ impl<'a> Scanner<'a> {
                     "{marks} closes the block that {opening} opened on line {at}: is that meant?"
                 ));
             }
-            self.end_block(index);
+            self.end_block();
             return;
         }
         let indent = if open.commented { 0 } else { open.fence.indent };
@@ -176,11 +177,9 @@ impl<'a> Scanner<'a> {
         self.blocks.push(Block::Prose { markdown, line });
     }
 
-    /// Ends the open block. `end` is the index of its closing fence, or of what would be the line after the last.
-    fn end_block(&mut self, end: usize) {
+    fn end_block(&mut self) {
         let Some(open) = self.open.take() else { return };
         let line = open.place.0 + 1;
-        debug_assert!(end + 1 >= line, "a block ends after its opening fence");
         let language = open.fence.language();
         if open.fence.executes() {
             let index = self.cells;
@@ -192,7 +191,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn finish(&mut self, end: usize) {
+    fn finish(&mut self) {
         if let Some(open) = &self.open {
             let kind = if open.fence.executes() { "cell" } else { "block" };
             let (line, column) = open.place;
@@ -206,7 +205,7 @@ impl<'a> Scanner<'a> {
             let at = self.problems.partition_point(|other| other.line <= line);
             self.problems.insert(at, problem);
         }
-        self.end_block(end);
+        self.end_block();
         self.end_prose();
     }
 

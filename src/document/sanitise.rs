@@ -12,7 +12,8 @@ use super::tidy::{ID_PREFIX, Names, tags::Tag, tidy};
 /// these or as data. Every element is closed, so that it can be put anywhere where blocks may stand.
 pub(super) fn clean(html: &str, names: &mut Names) -> String {
     let tidied = tidy(html, names);
-    if !tidied.contains('<') {
+    let inner = tidied.strip_prefix("<pre>").and_then(|rest| rest.strip_suffix("</pre>")).unwrap_or(&tidied);
+    if !inner.contains('<') {
         // Nothing but text and character references, `<` written as one.
         return tidied;
     }

@@ -1,13 +1,15 @@
 //! Which of the two spellings a document is in.
 
-use super::{Spelling, fence::Fence, lines};
+use super::Spelling;
+use super::fence::Fence;
+use super::lines;
 
 /// The spelling of a document without its front matter.
 ///
 /// The first fence decides: bare is plain, in a comment is commented. Without any fence, a document is commented
 /// when every line is a comment (or blank, or one that is dropped) and they are not all plausible plain headings.
-pub(super) fn detect(source: &[&str]) -> Spelling {
-    for line in source {
+pub(super) fn detect<'a>(source: impl Iterator<Item = &'a str> + Clone) -> Spelling {
+    for line in source.clone() {
         if Fence::find(line).is_some() {
             return Spelling::Plain;
         }
@@ -18,10 +20,10 @@ pub(super) fn detect(source: &[&str]) -> Spelling {
     if without_fences(source) { Spelling::Commented } else { Spelling::Plain }
 }
 
-fn without_fences(source: &[&str]) -> bool {
+fn without_fences<'a>(source: impl Iterator<Item = &'a str>) -> bool {
     let mut comments_in_a_row = 0_usize;
     let mut sure = false;
-    for (index, line) in source.iter().enumerate() {
+    for (index, line) in source.enumerate() {
         if line.trim().is_empty() {
             comments_in_a_row = 0;
             continue;

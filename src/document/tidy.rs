@@ -15,6 +15,9 @@ use tags::Tag;
 /// Elements nest no deeper: what is further in stays as text.
 const MAX_DEPTH: usize = 100;
 
+/// A fragment has no more elements: of what comes then, only the text stays.
+const MAX_ELEMENTS: usize = 200_000;
+
 /// A well-formed version of `html`. Ids get a prefix and are made unique within `names`.
 pub(super) fn tidy(html: &str, names: &mut Names) -> String {
     let mut tidier = Tidier {
@@ -22,6 +25,7 @@ pub(super) fn tidy(html: &str, names: &mut Names) -> String {
         open: Vec::new(),
         too_deep: Vec::new(),
         not_closed: [false; tags::CONTENT_DROPPERS],
+        elements: 0,
         names,
     };
     let mut rest = html;
@@ -41,6 +45,7 @@ struct Tidier<'n> {
     too_deep: Vec<Tag>,
     /// Elements to drop with their content whose end tag does not come any more.
     not_closed: [bool; tags::CONTENT_DROPPERS],
+    elements: usize,
     names: &'n mut Names,
 }
 
@@ -133,6 +138,10 @@ impl Tidier<'_> {
         } else {
             self.into_cell();
             self.end_what_ends(tag);
+        }
+        self.elements += 1;
+        if self.elements > MAX_ELEMENTS {
+            return;
         }
         if !tag.is_void() && self.open.len() >= MAX_DEPTH {
             self.too_deep.push(tag);

@@ -3,9 +3,8 @@
 use serde::Serialize;
 use wasmtime::ResourceLimiter;
 
-use super::kernel::quota;
 use super::recorder::{Recorder, SharedRecorder};
-use super::wasi::{Stdin, WasiCtx, WasiHost};
+use super::wasi::{WasiCtx, WasiHost};
 use crate::domain::{CellRequest, Limits};
 
 /// A syntax error that a check found.
@@ -79,7 +78,7 @@ impl Guest {
         self.work = Some(work);
         self.problems.clear();
         self.recorder.with(|shared| *shared = recorder);
-        self.wasi.stdin = Stdin::new(cell.stdin.clone());
+        self.wasi.set_stdin(cell.stdin.clone());
         self.set_limits(&cell.limits);
     }
 
@@ -87,7 +86,7 @@ impl Guest {
     pub fn set_limits(&mut self, limits: &Limits) {
         self.memory.limit_bytes = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
         self.memory.refused = false;
-        self.wasi.fs.set_quota(quota(limits));
+        self.wasi.set_disk_limits(limits.disk_bytes, limits.open_files);
     }
 }
 

@@ -11,7 +11,6 @@ use super::guest::{CellProblem, CheckCell, Work};
 use super::memory::{GlobalValue, Slot, collect};
 use super::recorder::{Ending, OutputLimit, Recorder};
 use super::sandbox::{Inner, Live, SandboxError};
-use super::vfs::FsQuota;
 use super::wasi::Exit;
 use crate::backend::EventSender;
 use crate::domain::{CellReport, CellRequest, InputFile, Limits, Outcome, Output};
@@ -65,7 +64,7 @@ impl Kernel {
             return Ok(());
         }
         let mut fs = self.state.state().fs.clone();
-        fs.set_quota(quota(limits));
+        fs.set_quota_limits(limits.disk_bytes, limits.open_files);
         for file in files {
             let refuse = |reason: String| SandboxError::File { path: file.path.clone(), reason };
             let path = relative(&file.path).map_err(|reason| refuse(reason.to_owned()))?;
@@ -223,8 +222,7 @@ impl Kernel {
         let (Some(slot), Some(live)) = (&self.slot, &mut self.live) else {
             return Err(SandboxError::Broken("a commit without a store"));
         };
-        slot.track();
-        let changed = slot.scan()?;
+        let changed = slot.scan_and_track()?;
         let mut delta = self.state.state().delta.clone();
         collect(&mut delta, slot.image(), live.memory.data(&live.store), changed);
         let globals = live.read_globals();
@@ -346,11 +344,6 @@ fn unreported(outputs: &[Output]) -> Outcome {
     });
     let (ename, evalue) = printed.and_then(|line| line.split_once(": ")).unwrap_or(("Exception", ""));
     Outcome::PythonError { ename: ename.to_owned(), evalue: evalue.to_owned(), traceback: Vec::new() }
-}
-
-/// What the file system may hold under these limits.
-pub(super) fn quota(limits: &Limits) -> FsQuota {
-    FsQuota { bytes: limits.disk_bytes, open_files: u64::from(limits.open_files), ..FsQuota::default() }
 }
 
 /// A path below the working directory, or why it is none.

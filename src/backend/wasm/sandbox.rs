@@ -255,9 +255,9 @@ fn file_system(files: &RuntimeFiles) -> Result<Fs, SandboxError> {
     let broken = |error: vfs::Errno| SandboxError::Boot { reason: format!("its file system: {error}") };
     let mut fs = Fs::new(vfs::FsQuota::default());
     let stdlib = cap_std::fs::File::from_std(File::open(&files.stdlib)?);
-    fs.mount_file(&files.manifest.stdlib.guest_path, Arc::new(vfs::HostFile::new(stdlib)?)).map_err(broken)?;
+    fs.mount_file(&files.manifest.stdlib.guest_path, Arc::new(vfs::CapFile::new(stdlib)?)).map_err(broken)?;
     for (path, content) in guest_files::FILES {
-        fs.mount_file(&format!("/usr/local/lib/pymd/{path}"), Arc::new(vfs::BytesFile(content.as_bytes()))).map_err(broken)?;
+        fs.mount_file(&format!("/usr/local/lib/pymd/{path}"), Arc::new(content.as_bytes())).map_err(broken)?;
     }
     for directory in ["/work", "/tmp"] {
         fs.create_dir_all(directory).map_err(broken)?;
@@ -289,9 +289,8 @@ impl Inner {
     pub(super) fn instantiate(&self, slot: &Arc<Slot>, state: &Checkpoint) -> Result<Live, SandboxError> {
         let recorder = SharedRecorder::default();
         let state = state.state();
-        let mut wasi = WasiCtx::new(state.fs.clone(), Box::new(recorder.clone()));
-        wasi.args = Arc::clone(&self.environment.args);
-        wasi.env = Arc::clone(&self.environment.variables);
+        let (args, env) = (Arc::clone(&self.environment.args), Arc::clone(&self.environment.variables));
+        let mut wasi = WasiCtx::new(state.fs.clone(), args, env, Box::new(recorder.clone()));
         wasi.clock = GuestClock::resumed(state.clock);
         let mut store = Store::new(&self.engine, Guest::new(wasi, recorder));
         store.limiter(|guest| &mut guest.memory);

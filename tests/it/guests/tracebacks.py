@@ -1,6 +1,6 @@
 # Tracebacks show the cell's own lines and none of the runner's.
 #! outcome: python_error ZeroDivisionError
-#! traceback has: "File \"<cell 1>\", line 6, in divide"
+#! traceback has: "File \"<cell 1>\", line 7, in divide"
 #! traceback has: "return a / b"
 #! traceback lacks: "_pymd"
 def divide(a, b):
@@ -28,5 +28,5 @@ x = = 1
 import pymd
 pymd.image("nowhere.png")
 # %%
-#! stderr has: "<cell 6>:3: UserWarning: careful"
+#! stderr has: "<cell 6>:2: UserWarning: careful"
 import warnings; warnings.warn("careful")

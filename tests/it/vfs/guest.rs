@@ -68,9 +68,7 @@ fn module_text() -> String {
         let types: String = parameters.chars().map(|kind| if kind == 'i' { " i32" } else { " i64" }).collect();
         let result = if *has_result { "(result i32)" } else { "" };
         let arguments: String = (0..parameters.len()).map(|at| format!(" (local.get {at})")).collect();
-        imports += &format!(
-            "(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} (param{types}) {result}))\n"
-        );
+        imports += &format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} (param{types}) {result}))\n");
         functions += &format!("(func (export \"{name}\") (param{types}) {result} (call ${name}{arguments}))\n");
     }
     format!(
@@ -87,7 +85,8 @@ pub struct Written(Arc<Mutex<Vec<(StreamName, Vec<u8>)>>>);
 impl Written {
     pub fn text(&self, wanted: StreamName) -> String {
         let all = self.0.lock().expect("no writer panics");
-        let bytes: Vec<u8> = all.iter().filter(|(name, _)| *name == wanted).flat_map(|(_, bytes)| bytes.clone()).collect();
+        let bytes: Vec<u8> =
+            all.iter().filter(|(name, _)| *name == wanted).flat_map(|(_, bytes)| bytes.clone()).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
@@ -187,7 +186,8 @@ impl Guest {
 
     /// Puts a vector array at `at`.
     pub fn put_vectors(&mut self, at: usize, vectors: &[(u32, u32)]) {
-        let raw: Vec<u8> = vectors.iter().flat_map(|(at, len)| [at.to_le_bytes(), len.to_le_bytes()].concat()).collect();
+        let raw: Vec<u8> =
+            vectors.iter().flat_map(|(at, len)| [at.to_le_bytes(), len.to_le_bytes()].concat()).collect();
         self.put(at, &raw);
     }
 

@@ -1,9 +1,10 @@
 //! Which pages of a mapping were written: `PAGEMAP_SCAN`, and write tracking by asynchronous write protection.
 //!
 //! A private page (an anonymous one: neither the image's own nor the zero page) is one that was written at some time.
-//! With tracking on, a scan also write-protects what it reports, and the next scan reports only what was written in
-//! between: the kernel lifts the protection by itself at the first write. Where the system lacks either feature, a
-//! scan reports all private pages, which is always a superset: the callers compare contents.
+//! With tracking on, everything is write-protected, the kernel lifts the protection of a page by itself at its first
+//! write, and a scan reports (and protects again) the pages without protection: those written since the last scan.
+//! Where the system lacks either feature, a scan reports all private pages. Either may report pages that did not
+//! change, never fewer than did: the callers compare contents.
 
 use std::fs::File;
 use std::io;
@@ -75,15 +76,24 @@ pub(super) fn untrack(addresses: Range<usize>) {
     }
 }
 
+fn pagemap() -> io::Result<&'static File> {
+    PAGEMAP.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+}
+
 /// The numbers (from the range's start) of the private pages in a range of addresses, in ascending order.
-///
-/// With `tracked`, only those written since the last scan with it.
 ///
 /// # Errors
 /// What the system says when the page map can't be read.
-pub(super) fn private_pages(addresses: Range<usize>, tracked: bool) -> io::Result<Vec<Range<usize>>> {
-    let pagemap = PAGEMAP.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
-    match scan(pagemap, addresses.clone(), tracked) {
+pub(super) fn private_pages(addresses: Range<usize>) -> io::Result<Vec<Range<usize>>> {
+    let pagemap = pagemap()?;
+    let private = sys::pm_scan_arg {
+        category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+        category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+        category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        return_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        ..SCAN
+    };
+    match scan(pagemap, addresses.clone(), private) {
         Err(error) if error == rustix::io::Errno::NOTTY || error == rustix::io::Errno::INVAL => {
             read_entries(pagemap, addresses)
         }
@@ -91,26 +101,67 @@ pub(super) fn private_pages(addresses: Range<usize>, tracked: bool) -> io::Resul
     }
 }
 
-fn scan(pagemap: &File, addresses: Range<usize>, tracked: bool) -> rustix::io::Result<Vec<Range<usize>>> {
+/// As [`private_pages`] for a range on which tracking is on: those written since the last call, or since
+/// [`protect`].
+///
+/// # Errors
+/// What the system says when the page map can't be read.
+pub(super) fn written_pages(addresses: Range<usize>) -> io::Result<Vec<Range<usize>>> {
+    // Exactly this question takes the system's short cut, which looks at nothing but the protection.
+    let written = sys::pm_scan_arg {
+        flags: PM_SCAN_WP_MATCHING,
+        category_mask: PAGE_IS_WRITTEN,
+        return_mask: PAGE_IS_WRITTEN,
+        ..SCAN
+    };
+    Ok(scan(pagemap()?, addresses, written)?)
+}
+
+/// Protects all pages of a range on which tracking is on.
+///
+/// # Errors
+/// What the system says when the page map can't be read.
+pub(super) fn protect(addresses: Range<usize>) -> io::Result<()> {
+    let mut arg = sys::pm_scan_arg {
+        flags: PM_SCAN_WP_MATCHING,
+        start: addresses.start as u64,
+        end: addresses.end as u64,
+        category_mask: PAGE_IS_WRITTEN,
+        return_mask: PAGE_IS_WRITTEN,
+        ..SCAN
+    };
+    // SAFETY: PAGEMAP_SCAN reads and writes one `pm_scan_arg`; without a vector it only protects, which changes no
+    // content.
+    unsafe { rustix::ioctl::ioctl(pagemap()?, Scan(&mut arg)) }?;
+    Ok(())
+}
+
+const SCAN: sys::pm_scan_arg = sys::pm_scan_arg {
+    size: size_of::<sys::pm_scan_arg>() as u64,
+    flags: 0,
+    start: 0,
+    end: 0,
+    walk_end: 0,
+    vec: 0,
+    vec_len: 0,
+    max_pages: 0,
+    category_inverted: 0,
+    category_mask: 0,
+    category_anyof_mask: 0,
+    return_mask: 0,
+};
+
+fn scan(
+    pagemap: &File,
+    addresses: Range<usize>,
+    question: sys::pm_scan_arg,
+) -> rustix::io::Result<Vec<Range<usize>>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut regions = [const { sys::page_region { start: 0, end: 0, categories: 0 } }; BATCH];
     let mut start = addresses.start as u64;
-    let written = if tracked { PAGE_IS_WRITTEN } else { 0 };
     while start < addresses.end as u64 {
-        let mut arg = sys::pm_scan_arg {
-            size: size_of::<sys::pm_scan_arg>() as u64,
-            flags: if tracked { PM_SCAN_WP_MATCHING } else { 0 },
-            start,
-            end: addresses.end as u64,
-            walk_end: 0,
-            vec: regions.as_mut_ptr() as u64,
-            vec_len: BATCH as u64,
-            max_pages: 0,
-            category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-            category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO | written,
-            category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-            return_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-        };
+        let (vec, vec_len) = (regions.as_mut_ptr() as u64, BATCH as u64);
+        let mut arg = sys::pm_scan_arg { start, end: addresses.end as u64, vec, vec_len, ..question };
         // SAFETY: PAGEMAP_SCAN reads and writes one `pm_scan_arg` and writes at most `vec_len` regions to `vec`;
         // it answers how many. Protecting pages for tracking changes no content.
         let count = unsafe { rustix::ioctl::ioctl(pagemap, Scan(&mut arg)) }?;

@@ -85,15 +85,26 @@ impl Slot {
     /// # Errors
     /// What the system says when the page map can't be read.
     pub fn scan(&self) -> io::Result<Vec<Range<usize>>> {
-        dirty::private_pages(self.addresses(0..self.byte_len()), self.tracked.load(Ordering::Acquire))
+        let addresses = self.addresses(0..self.byte_len());
+        if self.tracked.load(Ordering::Acquire) {
+            dirty::written_pages(addresses)
+        } else {
+            dirty::private_pages(addresses)
+        }
     }
 
-    /// Starts tracking writes, so that every scan from the next on protects what it reports and a later one tells
-    /// only what was written in between. Does nothing where the system can't.
-    pub fn track(&self) {
+    /// As [`Slot::scan`], and starts tracking, so that the next scan tells only what was written in between. Where
+    /// the system can't, every scan tells all private pages.
+    ///
+    /// # Errors
+    /// What the system says when the page map can't be read.
+    pub fn scan_and_track(&self) -> io::Result<Vec<Range<usize>>> {
+        let found = self.scan()?;
         if !self.tracked.load(Ordering::Acquire) && dirty::track(self.addresses(0..RESERVED_BYTES)) {
+            dirty::protect(self.addresses(0..self.byte_len()))?;
             self.tracked.store(true, Ordering::Release);
         }
+        Ok(found)
     }
 
     fn untrack(&self) {
@@ -182,7 +193,7 @@ impl Slot {
     /// # Errors
     /// What the system says when the page map can't be read.
     pub fn private_pages(&self) -> io::Result<usize> {
-        let found = dirty::private_pages(self.addresses(0..self.byte_len()), false)?;
+        let found = dirty::private_pages(self.addresses(0..self.byte_len()))?;
         Ok(found.iter().map(ExactSizeIterator::len).sum())
     }
 }

@@ -155,6 +155,11 @@ impl Fs {
             self.check_not_inside(new.parent, node)?;
         }
         if let Some(replaced) = new.node {
+            // What the file lies in is not empty, whatever the file is.
+            self.check_not_inside(old.parent, replaced).map_err(|errno| match errno {
+                Errno::Inval => Errno::Notempty,
+                other => other,
+            })?;
             self.check_replaceable(new.parent, replaced, is_directory)?;
         }
         let depth = self.check_new_name(new.parent)?;
@@ -163,7 +168,9 @@ impl Fs {
         }
         let now = now_ns();
         if let Some(replaced) = new.node {
-            self.detach(new.parent, new_name, replaced, now)?;
+            // Its entry stays and gets the new file, so that a listing shows the name once.
+            let was_directory = self.drop_link(replaced, now)?;
+            self.directory_mut(new.parent)?.subdirectories -= u64::from(was_directory);
         }
         self.unhook(old.parent, old_name, is_directory, now)?;
         self.attach(new.parent, new_name, node, now)?;
@@ -275,13 +282,19 @@ impl Fs {
     fn unhook(&mut self, parent: Ino, name: &str, is_directory: bool, now: u64) -> Result<(), Errno> {
         let directory = self.directory_mut(parent)?;
         directory.remove(name);
-        directory.subdirectories = directory.subdirectories.saturating_sub(u64::from(is_directory));
+        directory.subdirectories -= u64::from(is_directory);
         self.own_mut(parent)?.times.touch(now);
         Ok(())
     }
 
-    /// Takes a name away from a file.
+    /// Takes a name away from a file and out of its directory.
     fn detach(&mut self, parent: Ino, name: &str, node: Ino, now: u64) -> Result<(), Errno> {
+        let is_directory = self.drop_link(node, now)?;
+        self.unhook(parent, name, is_directory, now)
+    }
+
+    /// Counts one name less of a file, which may be gone then; whether it was a directory.
+    fn drop_link(&mut self, node: Ino, now: u64) -> Result<bool, Errno> {
         let inode = self.own_mut(node)?;
         let charged = inode.charged_inodes();
         inode.links = inode.links.saturating_sub(1);
@@ -289,9 +302,8 @@ impl Fs {
         let given = charged - inode.charged_inodes();
         let is_directory = inode.file_type() == FileType::Directory;
         self.account.give_inodes(given);
-        self.unhook(parent, name, is_directory, now)?;
         self.release(node);
-        Ok(())
+        Ok(is_directory)
     }
 }
 

@@ -72,6 +72,9 @@ impl Fs {
         }
         let exclusive = request.has(OFLAG_CREATE) && request.has(OFLAG_EXCLUSIVE);
         let found = self.resolve(start, request.path, request.follow && !exclusive)?;
+        if request.has(OFLAG_CREATE) && found.wants_directory && matches!(found.last, Last::Name(_)) {
+            return Err(Errno::Isdir);
+        }
         let (ino, usable) = match found.node {
             None => (self.create_to_open(&found, request)?, Rights::FILE),
             Some(_) if exclusive => return Err(Errno::Exist),
@@ -96,9 +99,6 @@ impl Fs {
     fn create_to_open(&mut self, found: &Found, request: &OpenRequest<'_>) -> Result<Ino, Errno> {
         if !request.has(OFLAG_CREATE) {
             return Err(Errno::Noent);
-        }
-        if found.wants_directory {
-            return Err(Errno::Isdir);
         }
         let Last::Name(name) = &found.last else { return Err(Errno::Noent) };
         self.create_file(found.parent, name)

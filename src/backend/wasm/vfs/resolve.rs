@@ -61,9 +61,9 @@ impl Fs {
         found
     }
 
-    /// Follows a path of the host's from the root.
+    /// Follows a path of the host's from the root, with or without a slash at its start.
     pub(super) fn resolve_host(&self, path: &str, follow: bool) -> Result<Found, Errno> {
-        Walk::new(self, ROOT).run(path, follow)
+        Walk::new(self, ROOT).run(if path.is_empty() { "/" } else { path }, follow)
     }
 
     pub(super) fn lookup(&self, directory: Ino, name: &str) -> Result<Option<Ino>, Errno> {

@@ -59,6 +59,8 @@ pub(super) fn enter<T: WasiHost>(
         None => (&mut [][..], caller.data_mut()),
     };
     let ctx = data.wasi();
+    // What the host did to the files since the last call is not the guest's to pay.
+    ctx.fs.take_steps();
     let mut call = Call { memory: GuestMemory(bytes), ctx, work: Work::default() };
     let result = body(&mut call);
     let mut work = call.work;

@@ -1,0 +1,62 @@
+//! The REST API and the pages: the route table, and what every request goes through.
+//!
+//! ```text
+//! request -> layers::around (id, host, log, metrics, headers) -> panic -> guard (token) -> handler -> service
+//! ```
+//!
+//! A handler extracts, calls one function of the service, and answers; [`error`] is the only map from what can go
+//! wrong to a status.
+
+pub mod error;
+mod execute;
+mod extract;
+mod guard;
+mod health;
+mod layers;
+mod metrics;
+mod openapi;
+mod render;
+mod request_id;
+mod server;
+mod sse;
+mod state;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use error::{ApiError, ProblemDetails};
+pub use openapi::document as openapi;
+pub use server::serve;
+pub use state::App;
+
+use crate::web;
+
+/// Every route there is.
+fn table() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(health::health))
+        .routes(routes!(execute::execute))
+        .routes(routes!(render::render))
+        .routes(routes!(render::preview))
+        .routes(routes!(render::validate))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(openapi::openapi))
+        .routes(routes!(web::home))
+        .routes(routes!(web::docs))
+        .routes(routes!(web::asset))
+}
+
+/// The routes with everything around them, for [`serve`].
+pub fn router(app: App) -> Router {
+    let (routes, _) = table().split_for_parts();
+    routes
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .route_layer(from_fn_with_state(app.clone(), guard::authenticate))
+        .fallback(error::not_found)
+        .with_state(app)
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(layers::around))
+}

@@ -1,0 +1,241 @@
+//! What a caller is told when something is wrong: RFC 9457 problems. The only map from our errors to HTTP.
+
+use std::any::Any;
+
+use axum::extract::OriginalUri;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
+
+use super::request_id::RequestId;
+use crate::service::ServiceError;
+
+/// The media type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Seconds after which to ask again for a runtime that is being prepared.
+const PREPARING_RETRY_S: u64 = 2;
+
+/// A problem as the caller sees it (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProblemDetails {
+    /// `urn:pymd:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The code in words.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong this time, in a sentence to act on.
+    pub detail: String,
+    /// A stable name for programs.
+    pub code: &'static str,
+    /// The field that is wrong, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The request, as the log and the header `x-request-id` name it.
+    pub request_id: String,
+}
+
+/// Something that is wrong with a request, or with us.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    field: Option<String>,
+    retry_after_s: Option<u64>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, title, detail: detail.into(), field: None, retry_after_s: None }
+    }
+
+    /// The body is no JSON.
+    pub(super) fn bad_json(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_json", "The body is not JSON", detail)
+    }
+
+    /// The request as such can't be understood.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", "The request cannot be read", detail)
+    }
+
+    /// The body did not come in time.
+    pub(super) fn too_slow() -> Self {
+        let detail = "The request's body did not arrive in time; send it again.";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "The request took too long to arrive", detail)
+    }
+
+    /// The body is JSON of another shape.
+    pub(super) fn invalid(field: Option<String>, detail: impl Into<String>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self { field, ..Self::new(status, "invalid_request", "A value of the request is not valid", detail) }
+    }
+
+    /// The body is too large.
+    pub(super) fn body_too_large(limit: usize) -> Self {
+        let detail = format!("The request's body may have at most {limit} bytes.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request is too large", detail)
+    }
+
+    /// The body is of another type.
+    pub(super) fn not_json() -> Self {
+        let detail = "Send the body with the header `Content-Type: application/json`.";
+        let title = "The body has another media type";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", title, detail)
+    }
+
+    /// There is no token, or a wrong one.
+    pub(super) fn unauthorized(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed", detail)
+    }
+
+    /// The request was sent by another site's page.
+    pub(super) fn cross_origin() -> Self {
+        let detail = "The session cookie counts only for requests of this server's own pages; use the bearer token.";
+        Self::new(StatusCode::FORBIDDEN, "cross_origin", "The request comes from another site", detail)
+    }
+
+    /// The request was sent to another server's name.
+    pub(super) fn bad_host() -> Self {
+        let detail = "The server answers only to localhost, 127.0.0.1 and [::1]; use one of them in the address.";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "bad_host", "The server has another name", detail)
+    }
+
+    /// The server stops.
+    pub(super) fn stopping() -> Self {
+        let detail = "The server is being stopped and takes no more work; try again when it is back.";
+        Self {
+            retry_after_s: Some(PREPARING_RETRY_S),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server stops", detail)
+        }
+    }
+
+    /// Our own failure, logged under that id.
+    pub(super) fn internal(id: Option<String>) -> Self {
+        let id = id.map(|id| format!(" under the id {id}")).unwrap_or_default();
+        let detail = format!("internal error: this is the server's own fault, and its log has more{id}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error", detail)
+    }
+
+    /// There is nothing.
+    pub fn not_found(detail: String) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail)
+    }
+
+    /// The problem as the caller of this request sees it.
+    pub(super) fn details(&self, id: &RequestId) -> ProblemDetails {
+        ProblemDetails {
+            kind: format!("urn:pymd:problem:{}", self.code),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code,
+            field: self.field.clone(),
+            request_id: id.to_string(),
+        }
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ServiceError::Preparing { .. } => Self {
+                retry_after_s: Some(PREPARING_RETRY_S),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "preparing", "The server is not ready yet", detail)
+            },
+            ServiceError::Unavailable { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "No code can run", detail)
+            }
+            ServiceError::Invalid { field, .. } => Self::invalid(Some(field), detail),
+            ServiceError::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request is too large", detail)
+            }
+            ServiceError::Busy { retry_after_s } => Self {
+                retry_after_s: Some(retry_after_s),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "Too much runs already", detail)
+            },
+            ServiceError::Internal { id } => Self::internal(Some(id.to_string())),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Status and headers; the body is written by [`finish`], which knows the request's id.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"pymd\""));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Writes the body of a response that is a problem.
+pub(super) fn finish(response: &mut Response, id: &RequestId) {
+    let Some(error) = response.extensions_mut().remove::<ApiError>() else { return };
+    // A structure of strings and a number: writing it as JSON cannot fail.
+    let body = serde_json::to_vec(&error.details(id)).unwrap_or_default();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+    *response.body_mut() = body.into();
+}
+
+/// Answers for a path that is no route.
+pub(super) async fn not_found(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+    let path: String = uri.path().chars().take(200).collect();
+    ApiError::not_found(format!("There is no route {method} {path}; the routes are listed at /docs."))
+}
+
+/// Answers for a route's other methods; the router adds `Allow`.
+pub(super) async fn method_not_allowed(method: Method) -> ApiError {
+    let detail = format!("This route has no method {method}; the header `Allow` lists those that it has.");
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The route has no such method", detail)
+}
+
+/// Answers for a handler that panicked. The panic itself is in the log, in the span of the request's id.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    ApiError::internal(None).into_response()
+}
+
+/// What any route that takes JSON may answer besides success.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers in the OpenAPI document; nothing makes one")]
+pub(super) enum Problems {
+    /// The body is no JSON, or the request cannot be read
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(#[to_schema] ProblemDetails),
+    /// There is no token, or a wrong one
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(#[to_schema] ProblemDetails),
+    /// The session cookie came with a request of another site
+    #[response(status = 403, content_type = "application/problem+json")]
+    CrossOrigin(#[to_schema] ProblemDetails),
+    /// The body, or something in it, is too large
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] ProblemDetails),
+    /// The body has another media type than `application/json`
+    #[response(status = 415, content_type = "application/problem+json")]
+    NotJson(#[to_schema] ProblemDetails),
+    /// An unknown field, a wrong type, or a value that is not possible
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(#[to_schema] ProblemDetails),
+    /// Too much runs already; `Retry-After` says when to come again
+    #[response(status = 429, content_type = "application/problem+json")]
+    Busy(#[to_schema] ProblemDetails),
+    /// Our own failure; the log has more under the id in it
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(#[to_schema] ProblemDetails),
+    /// The runtime is still being prepared (`Retry-After` says when to ask again) or could not be
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(#[to_schema] ProblemDetails),
+}

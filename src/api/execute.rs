@@ -1,0 +1,47 @@
+//! `POST /api/v1/execute`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+
+use super::error::Problems;
+use super::extract::{ApiJson, WantsEvents};
+use super::request_id::RequestId;
+use super::{ApiError, App, sse};
+use crate::backend::{EventSender, event_channel};
+use crate::domain::ExecuteReport;
+use crate::metrics;
+use crate::service::ExecuteRequest;
+
+/// Run code in a fresh kernel.
+///
+/// With `Accept: text/event-stream` the answer is a stream of events: `output`, `update_display` and `clear_output`
+/// as they happen (the data is an `Event`), and at last `done` with the report or `problem` with a problem. Closing
+/// the connection ends the code.
+#[utoipa::path(post, path = "/api/v1/execute", tag = "run", request_body = ExecuteRequest, responses(
+    (status = 200, description = "How the code ended: also its own failure is a success of the request",
+     content((ExecuteReport = "application/json"), (String = "text/event-stream"))),
+    Problems))]
+pub async fn execute(
+    State(app): State<App>,
+    WantsEvents(wants_events): WantsEvents,
+    id: RequestId,
+    ApiJson(request): ApiJson<ExecuteRequest>,
+) -> Result<Response, ApiError> {
+    if !wants_events {
+        return Ok(Json(run(&app, request, None).await?).into_response());
+    }
+    let (sender, receiver) = event_channel();
+    let events = stream::unfold(receiver, |mut receiver| async {
+        let event = receiver.next().await?;
+        Some((sse::event(sse::name(&event), &event), receiver))
+    });
+    sse::answer(events, async move { run(&app, request, Some(sender)).await }, id).await
+}
+
+async fn run(app: &App, request: ExecuteRequest, events: Option<EventSender>) -> Result<ExecuteReport, ApiError> {
+    let report = app.run(app.service().execute(request, events)).await?;
+    metrics::cell_ended(&report.outcome, report.fuel_used, report.wall_ms);
+    Ok(report)
+}

@@ -1,0 +1,138 @@
+//! Who may ask: the owner of the token, by a bearer header or, in a browser, by a session cookie. Deny by default.
+
+use std::net::Ipv4Addr;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{ApiError, App};
+
+/// Routes that need no token.
+const PUBLIC: [&str; 1] = ["/health"];
+/// Routes that take the token from the URL, once, to make a session of it.
+const PAGES: [&str; 2] = ["/", "/docs"];
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+const NO_TOKEN: &str = "Send the header `Authorization: Bearer TOKEN`, or open the address that the server printed \
+                        when it started.";
+const WRONG_TOKEN: &str = "The token is not this server's; it is printed when the server starts.";
+
+/// Refuses a request that was sent to a name which is not this machine's own: a page of another site may have let its
+/// own name point here.
+pub fn check_host(request: &Request) -> Result<(), ApiError> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(ApiError::bad_request("The request needs exactly one Host header."));
+    };
+    let named = host.to_str().ok().and_then(split_host).is_some_and(|(name, _)| is_loopback(name));
+    let target = request.uri().authority().is_none_or(|authority| is_loopback(authority.host()));
+    if named && target { Ok(()) } else { Err(ApiError::bad_host()) }
+}
+
+/// Name and port of a Host header.
+fn split_host(host: &str) -> Option<(&str, u16)> {
+    let end_of_name = if host.starts_with('[') { host.find(']')?.checked_add(1)? } else { host.find(':').unwrap_or(host.len()) };
+    let (name, port) = host.split_at_checked(end_of_name)?;
+    match port.strip_prefix(':') {
+        Some(port) => Some((name, port.parse().ok()?)),
+        None if port.is_empty() => Some((name, 80)),
+        None => None,
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name == "[::1]"
+        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Lets a request through to its route if its sender may ask.
+pub async fn authenticate(State(app): State<App>, route: MatchedPath, request: Request, next: Next) -> Response {
+    match decide(&app, route.as_str(), &request) {
+        Ok(Decision::Pass) => next.run(request).await,
+        Ok(Decision::Enter { location, cookie }) => {
+            (StatusCode::SEE_OTHER, [(LOCATION, location), (SET_COOKIE, cookie)]).into_response()
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+enum Decision {
+    /// The sender may ask.
+    Pass,
+    /// The URL has the token: make a session, and come back without it.
+    Enter { location: String, cookie: String },
+}
+
+fn decide(app: &App, route: &str, request: &Request) -> Result<Decision, ApiError> {
+    let headers = request.headers();
+    if PUBLIC.contains(&route) {
+        return Ok(Decision::Pass);
+    }
+    if let Some(authorization) = headers.get(AUTHORIZATION) {
+        let bearer = authorization.to_str().ok().and_then(|value| value.split_once(' '));
+        return match bearer {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && app.token().matches(token.trim()) => {
+                Ok(Decision::Pass)
+            }
+            _ => Err(ApiError::unauthorized(WRONG_TOKEN)),
+        };
+    }
+    if PAGES.contains(&route)
+        && request.method() == Method::GET
+        && let Some((token, rest)) = take_token(request.uri().query().unwrap_or_default())
+    {
+        if !app.token().matches(token) {
+            return Err(ApiError::unauthorized(WRONG_TOKEN));
+        }
+        // `route` is one of ours, so the location stays on this server.
+        let location = if rest.is_empty() { route.to_owned() } else { format!("{route}?{rest}") };
+        let session = app.token().session();
+        let cookie = format!("{}={session}; Path=/; HttpOnly; SameSite=Strict", cookie_name(headers));
+        return Ok(Decision::Enter { location, cookie });
+    }
+    if !has_session(app, headers) {
+        return Err(ApiError::unauthorized(NO_TOKEN));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_same_origin(headers) {
+        return Err(ApiError::cross_origin());
+    }
+    Ok(Decision::Pass)
+}
+
+/// The value of `token` in a query, and the rest of it.
+fn take_token(query: &str) -> Option<(&str, String)> {
+    let token = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    let rest: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("token=")).collect();
+    Some((token, rest.join("&")))
+}
+
+/// Cookies are shared by all ports of a host, so the port is in the name: two servers do not end each other's sessions.
+fn cookie_name(headers: &HeaderMap) -> String {
+    let port = headers.get(HOST).and_then(|host| split_host(host.to_str().ok()?)).map_or(80, |(_, port)| port);
+    format!("pymd_session_{port}")
+}
+
+fn has_session(app: &App, headers: &HeaderMap) -> bool {
+    let name = cookie_name(headers);
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .any(|(key, value)| key == name && app.token().matches_session(value))
+}
+
+/// Whether a page of this very server sent the request, as far as the browser says; silence is a no.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let own_origin = text(&HOST).map(|host| format!("http://{host}"));
+    let (site, origin) = (text(&SEC_FETCH_SITE), text(&ORIGIN));
+    let fits = |said: Option<&str>, wanted: Option<&str>| said.is_none() || said == wanted;
+    (site.is_some() || origin.is_some())
+        && fits(site, Some("same-origin"))
+        && fits(origin, own_origin.as_deref())
+}

@@ -1,0 +1,64 @@
+//! `GET /openapi.json`: the description of the API, made from the route table.
+
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::error::ProblemDetails;
+use super::{render, table};
+use crate::domain::Event;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "PyMD",
+        description = "Runs Python in a sandbox and renders PyMD documents. Errors are RFC 9457 problems."
+    ),
+    tags(
+        (name = "run", description = "Run code, render documents"),
+        (name = "server", description = "The server itself"),
+        (name = "pages", description = "Pages for people")
+    ),
+    components(schemas(ProblemDetails, Event, render::CellEvent, render::CellEnd)),
+    security(("bearer" = []), ("session" = [])),
+    modifiers(&Schemes)
+)]
+struct Base;
+
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The server's token")).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let cookie = ApiKeyValue::with_description("pymd_session_PORT", "Set by opening a page with `?token=TOKEN`");
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    }
+}
+
+/// Everything but the routes.
+pub fn base() -> Document {
+    Base::openapi()
+}
+
+/// The description of all routes.
+pub fn document() -> Document {
+    table().into_openapi()
+}
+
+static JSON: LazyLock<Bytes> = LazyLock::new(|| document().to_json().unwrap_or_default().into());
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "server", responses(
+    (status = 200, description = "The OpenAPI document", body = Object),
+    (status = 401, description = "There is no token, or a wrong one", body = ProblemDetails,
+     content_type = "application/problem+json")))]
+pub async fn openapi() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], JSON.clone())
+}

@@ -1,0 +1,105 @@
+//! `POST /api/v1/render`, `/render/preview` and `/render/validate`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use utoipa::ToSchema;
+
+use super::error::Problems;
+use super::extract::{ApiJson, WantsEvents};
+use super::request_id::RequestId;
+use super::{ApiError, App, sse};
+use crate::domain::Event;
+use crate::metrics;
+use crate::service::{
+    CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ValidateReport, ValidateRequest,
+};
+
+/// Something that a cell of a document shows while it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CellEvent {
+    /// The cell's number, from 0.
+    pub cell: usize,
+    /// What it shows.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The end of a document's cell.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CellEnd {
+    /// The cell's number, from 0.
+    pub cell: usize,
+    /// How it ended.
+    #[serde(flatten)]
+    pub summary: CellSummary,
+}
+
+/// Run a document's cells and render it.
+///
+/// With `Accept: text/event-stream` the answer is a stream of events: `output`, `update_display` and `clear_output`
+/// as they happen (the data is a `CellEvent`), `cell` at a cell's end (`CellEnd`), and at last `done` with the report
+/// or `problem` with a problem. Closing the connection ends the document.
+#[utoipa::path(post, path = "/api/v1/render", tag = "run", request_body = RenderRequest, responses(
+    (status = 200, description = "The rendered document; how its cells ended is in it",
+     content((RenderReport = "application/json"), (String = "text/event-stream"))),
+    Problems))]
+pub async fn render(
+    State(app): State<App>,
+    WantsEvents(wants_events): WantsEvents,
+    id: RequestId,
+    ApiJson(request): ApiJson<RenderRequest>,
+) -> Result<Response, ApiError> {
+    answer(app, wants_events, id, request).await
+}
+
+/// Render a document that is being edited: as `render`, but always a fragment, to be put into a page.
+#[utoipa::path(post, path = "/api/v1/render/preview", tag = "run", request_body = RenderRequest, responses(
+    (status = 200, description = "The rendered document; how its cells ended is in it",
+     content((RenderReport = "application/json"), (String = "text/event-stream"))),
+    Problems))]
+pub async fn preview(
+    State(app): State<App>,
+    WantsEvents(wants_events): WantsEvents,
+    id: RequestId,
+    ApiJson(request): ApiJson<RenderRequest>,
+) -> Result<Response, ApiError> {
+    answer(app, wants_events, id, RenderRequest { standalone: false, ..request }).await
+}
+
+/// Say what is wrong with a document, without running any of it.
+#[utoipa::path(post, path = "/api/v1/render/validate", tag = "run", request_body = ValidateRequest, responses(
+    (status = 200, description = "What is wrong with the document", body = ValidateReport),
+    Problems))]
+pub async fn validate(
+    State(app): State<App>,
+    ApiJson(request): ApiJson<ValidateRequest>,
+) -> Result<Json<ValidateReport>, ApiError> {
+    Ok(Json(app.run(app.service().validate(request)).await?))
+}
+
+async fn answer(app: App, wants_events: bool, id: RequestId, request: RenderRequest) -> Result<Response, ApiError> {
+    if !wants_events {
+        return Ok(Json(run(&app, request, None).await?).into_response());
+    }
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let events = stream::unfold(receiver, |mut receiver| async {
+        let event = match receiver.recv().await? {
+            RenderEvent::Output { cell, event } => sse::event(sse::name(&event), &CellEvent { cell, event }),
+            RenderEvent::CellDone { cell, summary } => sse::event("cell", &CellEnd { cell, summary }),
+        };
+        Some((event, receiver))
+    });
+    sse::answer(events, async move { run(&app, request, Some(sender)).await }, id).await
+}
+
+async fn run(app: &App, request: RenderRequest, watch: Option<RenderSender>) -> Result<RenderReport, ApiError> {
+    let report = app.run(app.service().render(request, watch)).await?;
+    for cell in &report.cells {
+        metrics::cell_ended(&cell.outcome, cell.fuel_used, cell.wall_ms);
+    }
+    Ok(report)
+}

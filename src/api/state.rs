@@ -1,0 +1,93 @@
+//! What every handler has at hand.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::ApiError;
+use crate::config::{AdminToken, HttpConfig};
+use crate::metrics::{Metrics, execution_abandoned};
+use crate::service::{Service, ServiceError};
+
+/// The server's state. Cloning shares it.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    service: Service,
+    token: AdminToken,
+    http: HttpConfig,
+    metrics: Metrics,
+    draining: CancellationToken,
+    ended: CancellationToken,
+}
+
+impl App {
+    /// A server for `service`, whose owner has `token`.
+    pub fn new(service: Service, token: AdminToken, http: HttpConfig, metrics: Metrics) -> Self {
+        let (draining, ended) = (CancellationToken::new(), CancellationToken::new());
+        Self(Arc::new(Inner { service, token, http, metrics, draining, ended }))
+    }
+
+    /// The use cases.
+    pub fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    /// The owner's token.
+    pub fn token(&self) -> &AdminToken {
+        &self.0.token
+    }
+
+    /// What holds for every request.
+    pub fn http(&self) -> &HttpConfig {
+        &self.0.http
+    }
+
+    /// What was measured.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// From now on no work is begun.
+    pub(super) fn drain(&self) {
+        self.0.draining.cancel();
+    }
+
+    /// From now on no work goes on.
+    pub(super) fn end(&self) {
+        self.0.ended.cancel();
+    }
+
+    /// Whether no work is begun any more.
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
+    }
+
+    /// Does `work`, unless the server stops before or meanwhile. Dropping the future drops the work, and is counted.
+    pub(super) async fn run<T>(&self, work: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ApiError> {
+        if self.is_draining() {
+            return Err(ApiError::stopping());
+        }
+        let mut abandoned = Abandoned(true);
+        let done = tokio::select! {
+            biased;
+            done = work => done,
+            () = self.0.ended.cancelled() => return Err(ApiError::stopping()),
+        };
+        abandoned.0 = false;
+        Ok(done?)
+    }
+}
+
+/// Counts work that is dropped before its end.
+struct Abandoned(bool);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if self.0 {
+            execution_abandoned();
+        }
+    }
+}

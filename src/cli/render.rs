@@ -1,0 +1,110 @@
+//! `pymd render`: a document to a file.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::failure::Failure;
+use super::flags::{BaseArgs, LimitFlags};
+use super::{exit, local};
+use crate::domain::Outcome;
+use crate::service::{RenderFormat, RenderReport, RenderRequest};
+use crate::telemetry;
+
+/// What to render, and how.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// Document to render; - is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// File to write; - is standard output, which is also the default
+    #[arg(short = 'o', long = "out", value_name = "OUT")]
+    out: Option<PathBuf>,
+    /// What to render to
+    #[arg(long, value_name = "FORMAT", default_value = "html")]
+    format: OutFormat,
+    /// HTML: only what belongs into a page, not a whole one
+    #[arg(long)]
+    fragment: bool,
+    /// Show the cells' source above their outputs
+    #[arg(long)]
+    show_code: bool,
+    /// Leave out the cells after one that failed
+    #[arg(long)]
+    stop_on_error: bool,
+    /// Simple API of the package index, for the runtime
+    #[arg(long, value_name = "URL")]
+    index_url: Option<String>,
+    #[command(flatten)]
+    base: BaseArgs,
+    #[command(flatten)]
+    limits: LimitFlags,
+}
+
+/// What to render to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutFormat {
+    /// HTML with everything in it
+    Html,
+    /// Markdown
+    Markdown,
+    /// The blocks with their code, outputs and outcomes
+    Json,
+}
+
+impl From<OutFormat> for RenderFormat {
+    fn from(format: OutFormat) -> Self {
+        match format {
+            OutFormat::Html => Self::Html,
+            OutFormat::Markdown => Self::Markdown,
+            OutFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// Renders the document; the result is the exit code.
+pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
+    let config = args.base.load(args.index_url)?;
+    telemetry::init(&config.log, "warn")?;
+    let content = local::read_text(&args.file)?;
+    let service = local::service(&config, &args.limits).await?;
+    let request = RenderRequest {
+        content,
+        format: args.format.into(),
+        environment_id: None,
+        limits: args.limits.request(),
+        stop_on_error: args.stop_on_error,
+        show_code: args.show_code,
+        standalone: !args.fragment,
+    };
+    let report = service.render(request, None).await?;
+    let mut rendered = report.rendered.clone();
+    if !rendered.ends_with('\n') {
+        rendered.push('\n');
+    }
+    local::write_text(args.out.as_deref(), &rendered)?;
+    Ok(tell(&report, &args.file.display().to_string(), args.stop_on_error))
+}
+
+/// Lists what failed; the result is the exit code.
+fn tell(report: &RenderReport, file: &str, stop_on_error: bool) -> u8 {
+    let mut code = exit::DONE;
+    let mut lines = String::new();
+    for cell in &report.cells {
+        if matches!(cell.outcome, Outcome::Completed | Outcome::Exited { code: 0 }) {
+            continue;
+        }
+        code = code.max(if cell.outcome.is_limit() { exit::LIMIT } else { exit::FAILED });
+        let sentence = cell.outcome.sentence().unwrap_or_default();
+        lines.push_str(&format!("{file}:{}: {sentence}\n", cell.line));
+    }
+    let left_out = report.cell_count.saturating_sub(report.cells.len());
+    if left_out > 0 && !(stop_on_error && code != exit::DONE) {
+        code = exit::LIMIT;
+        lines.push_str(&format!("{file}: the document took too long: its last {left_out} cells were not run\n"));
+    }
+    // Nobody is left to tell when standard error is closed.
+    let _ = io::stderr().write_all(lines.as_bytes());
+    code
+}
