@@ -49,14 +49,17 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(web::asset))
 }
 
-/// The routes with everything around them, for [`serve`].
-pub fn router(app: App) -> Router {
+/// The routes for those who may ask, with everything around them.
+fn router(app: App) -> Router {
     let (routes, _) = table().split_for_parts();
-    routes
+    let routes = routes
         .method_not_allowed_fallback(error::method_not_allowed)
         .route_layer(from_fn_with_state(app.clone(), guard::authenticate))
-        .fallback(error::not_found)
-        .with_state(app)
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn(layers::around))
+        .fallback(error::not_found);
+    around(routes.with_state(app))
+}
+
+/// What every request goes through, around any routes.
+pub fn around(routes: Router) -> Router {
+    routes.layer(CatchPanicLayer::custom(error::panicked)).layer(from_fn(layers::around))
 }

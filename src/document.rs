@@ -31,7 +31,7 @@ pub use check::{Problem, Severity, check};
 pub use highlight::warm_up;
 pub use page::STYLE_SHEET;
 pub use parse::parse;
-pub use render::{Format, RenderOptions, render};
+pub use render::{Format, RenderOptions, render, render_report};
 
 /// How a document is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

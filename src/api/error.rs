@@ -213,29 +213,29 @@ pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
 pub(super) enum Problems {
     /// The body is no JSON, or the request cannot be read
     #[response(status = 400, content_type = "application/problem+json")]
-    BadRequest(#[to_schema] ProblemDetails),
+    BadRequest(ProblemDetails),
     /// There is no token, or a wrong one
     #[response(status = 401, content_type = "application/problem+json")]
-    Unauthorized(#[to_schema] ProblemDetails),
+    Unauthorized(ProblemDetails),
     /// The session cookie came with a request of another site
     #[response(status = 403, content_type = "application/problem+json")]
-    CrossOrigin(#[to_schema] ProblemDetails),
+    CrossOrigin(ProblemDetails),
     /// The body, or something in it, is too large
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemDetails),
+    TooLarge(ProblemDetails),
     /// The body has another media type than `application/json`
     #[response(status = 415, content_type = "application/problem+json")]
-    NotJson(#[to_schema] ProblemDetails),
+    NotJson(ProblemDetails),
     /// An unknown field, a wrong type, or a value that is not possible
     #[response(status = 422, content_type = "application/problem+json")]
-    Invalid(#[to_schema] ProblemDetails),
+    Invalid(ProblemDetails),
     /// Too much runs already; `Retry-After` says when to come again
     #[response(status = 429, content_type = "application/problem+json")]
-    Busy(#[to_schema] ProblemDetails),
+    Busy(ProblemDetails),
     /// Our own failure; the log has more under the id in it
     #[response(status = 500, content_type = "application/problem+json")]
-    Internal(#[to_schema] ProblemDetails),
+    Internal(ProblemDetails),
     /// The runtime is still being prepared (`Retry-After` says when to ask again) or could not be
     #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(#[to_schema] ProblemDetails),
+    Unavailable(ProblemDetails),
 }

@@ -67,7 +67,7 @@ async fn prepare_in_background(service: Service, config: Config) {
         sandbox: SandboxConfig { threads: config.executor.threads, ready_kernels: config.executor.ready_kernels },
     };
     match prepare(&service, request, None).await {
-        Ok(()) => tracing::info!("ready"),
+        Ok(_) => tracing::info!("ready"),
         Err(error) => {
             let hint = error.hint().unwrap_or_default();
             tracing::error!(%error, hint, "the runtime could not be prepared: no code can run until a restart");

@@ -22,7 +22,9 @@ pub(super) fn markdown(document: &Document, reports: &[CellReport], options: &Re
                 out.push_str(markdown);
                 out.push('\n');
             }
-            Block::Display { code, language, .. } => push_fenced(&mut out, code, language.as_deref().unwrap_or("python")),
+            Block::Display { code, language, .. } => {
+                push_fenced(&mut out, code, language.as_deref().unwrap_or("python"))
+            }
             Block::Cell { index, code, .. } => {
                 if options.show_code {
                     push_fenced(&mut out, code, "python");

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use comrak::adapters::SyntaxHighlighterAdapter;
 use syntect::parsing::{ParseState, Scope, ScopeStack, SyntaxReference, SyntaxSet};
@@ -16,9 +16,20 @@ const MAX_CODE_BYTES: usize = 64 << 10;
 /// Code with a longer line is shown plain: the rules of a grammar are regular expressions, run at every character.
 const MAX_LINE_BYTES: usize = 2 << 10;
 /// All highlighted code of one document, together.
-const MAX_DOCUMENT_BYTES: usize = 192 << 10;
+const MAX_DOCUMENT_BYTES: usize = 128 << 10;
+/// What is highlighted is kept, up to this size: a document that is being written is rendered again and again.
+const MAX_KEPT_BYTES: usize = 4 << 20;
 
 static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(SyntaxSet::load_defaults_newlines);
+
+/// Highlighted code by its syntax and text.
+static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Kept {
+    html: HashMap<(&'static str, String), Arc<str>>,
+    bytes: usize,
+}
 
 /// Scopes to classes, the most telling first. An empty class ends the search: what is inside is no string any more.
 static CLASSES: LazyLock<Vec<(Scope, &'static str)>> = LazyLock::new(|| {
@@ -75,8 +86,8 @@ impl Highlighter {
     pub fn html(&self, code: &str, language: Option<&str>) -> String {
         let syntax = language.and_then(find_syntax);
         let is_small = code.len() <= MAX_CODE_BYTES && code.lines().all(|line| line.len() <= MAX_LINE_BYTES);
-        let highlighted = syntax.filter(|_| is_small && self.take(code.len())).and_then(|syntax| spans(code, syntax));
-        highlighted.unwrap_or_else(|| text::escape(code))
+        let highlighted = syntax.filter(|_| is_small && self.take(code.len())).and_then(|syntax| kept(code, syntax));
+        highlighted.map_or_else(|| text::escape(code), |html| html.to_string())
     }
 
     fn take(&self, bytes: usize) -> bool {
@@ -96,6 +107,23 @@ fn find_syntax(language: &str) -> Option<&'static SyntaxReference> {
         other => other,
     };
     SYNTAXES.find_syntax_by_token(token)
+}
+
+/// The highlighted code, from the last time if it can be.
+fn kept(code: &str, syntax: &'static SyntaxReference) -> Option<Arc<str>> {
+    let key = (syntax.name.as_str(), code.to_owned());
+    if let Some(html) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).html.get(&key) {
+        return Some(html.clone());
+    }
+    let html: Arc<str> = spans(code, syntax)?.into();
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let bytes = code.len() + html.len();
+    if kept.bytes + bytes > MAX_KEPT_BYTES {
+        *kept = Kept::default();
+    }
+    kept.bytes += bytes;
+    kept.html.insert(key, html.clone());
+    Some(html)
 }
 
 /// The highlighted code, or nothing where the grammar gives up on it.
@@ -119,9 +147,9 @@ fn spans(code: &str, syntax: &SyntaxReference) -> Option<String> {
 /// The class of text in these scopes: what the innermost telling one says.
 fn class(stack: &ScopeStack, known: &mut HashMap<Scope, Option<&'static str>>) -> &'static str {
     let mut of = |scope: &Scope| {
-        *known.entry(*scope).or_insert_with(|| {
-            CLASSES.iter().find(|(prefix, _)| prefix.is_prefix_of(*scope)).map(|(_, class)| *class)
-        })
+        *known
+            .entry(*scope)
+            .or_insert_with(|| CLASSES.iter().find(|(prefix, _)| prefix.is_prefix_of(*scope)).map(|(_, class)| *class))
     };
     stack.as_slice().iter().rev().take(64).find_map(|scope| of(scope)).unwrap_or("")
 }

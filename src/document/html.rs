@@ -5,8 +5,7 @@ use crate::domain::CellReport;
 
 use super::highlight::Highlighter;
 use super::markdown::{Breaks, PIECE_BYTES, Pieces, piece_to_html};
-use super::outputs::{self, Context, MAX_MARKDOWN_BYTES};
-use super::tidy::Names;
+use super::outputs::{self, Context};
 use super::{Block, Document, RenderOptions, sanitise};
 
 /// Marks the place of a block that is not prose. A document that writes one itself only moves its own block.
@@ -16,13 +15,7 @@ const MARK_END: &str = "-->";
 /// The document as one `<div class="pymd">`.
 pub(super) fn fragment(document: &Document, reports: &[CellReport], options: &RenderOptions) -> String {
     let highlighter = Highlighter::default();
-    let mut context = Context {
-        out: String::new(),
-        names: Names::default(),
-        highlighter: &highlighter,
-        full: false,
-        markdown_left: MAX_MARKDOWN_BYTES,
-    };
+    let mut context = Context::new(&highlighter);
     context.out.push_str("<div class=\"pymd\">\n");
     let mut next = 0;
     let mut segment = Segment::default();
@@ -62,6 +55,14 @@ pub(super) fn fragment(document: &Document, reports: &[CellReport], options: &Re
     context.out
 }
 
+/// What one cell showed.
+pub(super) fn report(cell: usize, report: &CellReport) -> String {
+    let highlighter = Highlighter::default();
+    let mut context = Context::new(&highlighter);
+    outputs::push_report(&mut context, cell, report);
+    context.out
+}
+
 /// Prose that is rendered as one text, with marks for the blocks in it.
 #[derive(Default)]
 struct Segment {
@@ -96,7 +97,9 @@ fn push_blocks(
                 outputs::push_code(context, code, Some(language.as_deref().unwrap_or("python")));
             }
             Block::Cell { index, code, line, .. } => {
-                context.out.push_str(&format!("<section class=\"pymd-cell\" data-cell=\"{index}\" data-line=\"{line}\""));
+                context
+                    .out
+                    .push_str(&format!("<section class=\"pymd-cell\" data-cell=\"{index}\" data-line=\"{line}\""));
                 let report = reports.get(*index);
                 let outcome = report.map_or("not_run", |report| report.outcome.kind());
                 context.out.push_str(&format!(" data-outcome=\"{outcome}\">\n"));

@@ -8,8 +8,21 @@ use crate::domain::MimeBundle;
 
 /// The representations that can be shown, richest first.
 const BY_RICHNESS: [&str; 15] = [
-    "text/html", "image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp", "video/mp4", "video/webm",
-    "video/ogg", "text/markdown", "text/latex", "application/json", "text/plain",
+    "text/html",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+    "image/avif",
+    "image/bmp",
+    "video/mp4",
+    "video/webm",
+    "video/ogg",
+    "text/markdown",
+    "text/latex",
+    "application/json",
+    "text/plain",
 ];
 
 /// Longer JSON is not indented.

@@ -14,7 +14,7 @@ use super::{sanitise, text};
 const MAX_HTML_BYTES: usize = 64 << 20;
 
 /// All Markdown that the cells of one document show, together.
-pub(super) const MAX_MARKDOWN_BYTES: usize = 4 << 20;
+const MAX_MARKDOWN_BYTES: usize = 4 << 20;
 
 /// HTML of a cell with more markup than this is not shown as such.
 const MAX_HTML_MARKUP: usize = 600_000;
@@ -33,7 +33,13 @@ pub(super) struct Context<'h> {
     pub markdown_left: usize,
 }
 
-impl Context<'_> {
+impl<'h> Context<'h> {
+    /// An empty fragment.
+    pub fn new(highlighter: &'h Highlighter) -> Self {
+        let names = Names::default();
+        Self { out: String::new(), names, highlighter, full: false, markdown_left: MAX_MARKDOWN_BYTES }
+    }
+
     /// Whether the fragment is as long as it may get. Says so, the first time.
     pub fn is_full(&mut self) -> bool {
         if self.out.len() > MAX_HTML_BYTES && !self.full {

@@ -85,8 +85,14 @@ impl<'a> Scanner<'a> {
         let text = match self.spelling {
             Spelling::Plain => {
                 if comment.and_then(Fence::find).is_some() {
-                    self.problem(index, line, Severity::Warning, "this fence stands in a comment, but the document's \
-                        other fences stand bare: it is shown as a heading".to_owned());
+                    self.problem(
+                        index,
+                        line,
+                        Severity::Warning,
+                        "this fence stands in a comment, but the document's \
+                        other fences stand bare: it is shown as a heading"
+                            .to_owned(),
+                    );
                 }
                 line
             }
@@ -96,8 +102,14 @@ impl<'a> Scanner<'a> {
                 Some(text) => text,
                 None => {
                     if !line.trim().is_empty() {
-                        self.problem(index, line, Severity::Warning, "this line is neither a comment nor in a block: \
-                            it is shown as text and does not run".to_owned());
+                        self.problem(
+                            index,
+                            line,
+                            Severity::Warning,
+                            "this line is neither a comment nor in a block: \
+                            it is shown as text and does not run"
+                                .to_owned(),
+                        );
                     }
                     line
                 }
@@ -118,10 +130,15 @@ impl<'a> Scanner<'a> {
     fn opens(&mut self, index: usize, line: &str, fence: Fence<'a>, commented: bool) {
         self.end_prose();
         if !commented && self.spelling == Spelling::Commented {
-            self.problem(index, line, Severity::Error, format!(
-                "this fence stands bare, but the document's other fences stand in comments: write `# {}`",
-                fence.marks()
-            ));
+            self.problem(
+                index,
+                line,
+                Severity::Error,
+                format!(
+                    "this fence stands bare, but the document's other fences stand in comments: write `# {}`",
+                    fence.marks()
+                ),
+            );
         }
         self.open = Some(OpenBlock {
             fence,
@@ -142,9 +159,12 @@ impl<'a> Scanner<'a> {
         {
             let longer = (fence.length > open.fence.length).then(|| (fence.marks(), open.fence.marks(), open.place.0));
             if let Some((marks, opening, at)) = longer {
-                self.problem(index, line, Severity::Warning, format!(
-                    "{marks} closes the block that {opening} opened on line {at}: is that meant?"
-                ));
+                self.problem(
+                    index,
+                    line,
+                    Severity::Warning,
+                    format!("{marks} closes the block that {opening} opened on line {at}: is that meant?"),
+                );
             }
             self.end_block();
             return;
@@ -163,10 +183,15 @@ impl<'a> Scanner<'a> {
             open.fence.executes() && (!fence.info.is_empty() || fence.length > 3) && fence.mark == b'`'
         });
         if let Some(fence) = inside {
-            self.problem(index, line, Severity::Warning, format!(
-                "{} stands inside the cell that begins on line {at}: is the cell's closing fence missing?",
-                fence.marks()
-            ));
+            self.problem(
+                index,
+                line,
+                Severity::Warning,
+                format!(
+                    "{} stands inside the cell that begins on line {at}: is the cell's closing fence missing?",
+                    fence.marks()
+                ),
+            );
         }
     }
 

@@ -44,3 +44,9 @@ pub fn render(document: &Document, reports: &[CellReport], options: &RenderOptio
         Format::Json => export::json(document, reports, options),
     }
 }
+
+/// The HTML of what one cell showed, for a page that gets its cells one by one: as in [`Format::Html`], without the
+/// element around it. Ids are unique within it only.
+pub fn render_report(cell: usize, report: &CellReport) -> String {
+    html::report(cell, report)
+}

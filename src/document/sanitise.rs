@@ -93,7 +93,9 @@ fn is_source(element: &str, value: &str) -> bool {
     let videos = ["mp4", "webm", "ogg", "quicktime"];
     let is_data = |class: &str, types: &[&str]| {
         let rest = start.strip_prefix("data:").and_then(|rest| rest.strip_prefix(class));
-        rest.is_some_and(|rest| types.iter().any(|kind| rest.strip_prefix(kind).is_some_and(|r| r.starts_with([';', ',']))))
+        rest.is_some_and(|rest| {
+            types.iter().any(|kind| rest.strip_prefix(kind).is_some_and(|r| r.starts_with([';', ','])))
+        })
     };
     match element {
         "img" => is_web(&start) || is_data("image/", &images),

@@ -26,10 +26,10 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// Text as a terminal would leave it: escape sequences are gone, and a carriage return lets the rest of its line
-/// overwrite what stood before it (progress bars).
+/// Text as a terminal would leave it: escape sequences and control characters are gone, and a carriage return lets the
+/// rest of its line overwrite what stood before it (progress bars).
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
-    if !text.contains(['\u{1b}', '\r']) {
+    if !text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t')) {
         return Cow::Borrowed(text);
     }
     let without = strip_escapes(text);
@@ -51,7 +51,9 @@ fn strip_escapes(text: &str) -> String {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         if c != '\u{1b}' {
-            out.push(c);
+            if !c.is_control() || matches!(c, '\n' | '\t' | '\r') {
+                out.push(c);
+            }
             continue;
         }
         match chars.next() {

@@ -68,9 +68,9 @@ impl PrepareError {
     }
 }
 
-/// Brings the runtime up and makes `service` ready; `progress` hears how far it is, beside the service itself.
+/// Brings the runtime up and makes `service` ready with the sandbox that is returned; `progress` hears how far it is, beside the service itself.
 ///
-/// Where the runtime is cached this takes some 0.2 s, else a download of 100 MB and two minutes of compilation,
+/// Where the runtime is cached this takes less than a second, else a download of 100 MB and two minutes of compilation,
 /// which goes on in its thread when this future is dropped.
 ///
 /// # Errors
@@ -79,7 +79,7 @@ pub async fn prepare(
     service: &Service,
     request: PrepareRequest,
     progress: Option<Box<dyn Progress>>,
-) -> Result<(), PrepareError> {
+) -> Result<Sandbox, PrepareError> {
     let result = bring_up(service, request, progress).await;
     if let Err(error) = &result {
         let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
@@ -92,7 +92,7 @@ async fn bring_up(
     service: &Service,
     request: PrepareRequest,
     progress: Option<Box<dyn Progress>>,
-) -> Result<(), PrepareError> {
+) -> Result<Sandbox, PrepareError> {
     let PrepareRequest { cache_dir, index_url, sandbox: config } = request;
     let ensure_request = EnsureRequest {
         manifest: Manifest::embedded()?,
@@ -111,9 +111,12 @@ async fn bring_up(
     service.set_ready(sandbox.clone(), name(&files), files.manifest.runtime.python_version.clone());
     if fills_pool {
         // After the first requests may run: an empty pool only costs them a millisecond.
-        off_thread(move || sandbox.fill_pool()).await??;
+        let filled = sandbox.clone();
+        if let Err(error) = off_thread(move || filled.fill_pool()).await? {
+            tracing::warn!(%error, "the pool of ready kernels is not full");
+        }
     }
-    Ok(())
+    Ok(sandbox)
 }
 
 fn name(files: &RuntimeFiles) -> String {

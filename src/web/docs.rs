@@ -192,7 +192,7 @@ fn name_type(page: &mut String, schema: &Value, depth: usize) {
 
 fn paragraphs(page: &mut String, said: &str) {
     for paragraph in said.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()) {
-        put(page, format_args!("<p>{}</p>", escape(paragraph.trim())));
+        put(page, format_args!("<p>{}</p>", rich(paragraph.trim())));
     }
 }
 
@@ -209,8 +209,22 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(name, member)| (name.as_str(), member))
 }
 
+/// The text of a value as HTML, with what stands in backticks as code.
 fn text(value: &Value) -> String {
-    escape(value.as_str().unwrap_or_default())
+    rich(value.as_str().unwrap_or_default())
+}
+
+fn rich(text: &str) -> String {
+    let mut html = String::new();
+    for (number, part) in text.split('`').enumerate() {
+        let part = escape(part);
+        if number % 2 == 1 {
+            put(&mut html, format_args!("<code>{part}</code>"));
+        } else {
+            html.push_str(&part);
+        }
+    }
+    html
 }
 
 fn escape(text: &str) -> String {

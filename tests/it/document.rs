@@ -12,7 +12,14 @@ use pymd::domain::{CellReport, MimeBundle, Outcome, Output, StreamName};
 
 /// A report of a cell that ended well and showed these.
 fn report(outputs: Vec<Output>) -> CellReport {
-    CellReport { outcome: Outcome::Completed, outputs, fuel_used: 7, wall_ms: 1.5, peak_memory_bytes: 9, output_bytes: 3 }
+    CellReport {
+        outcome: Outcome::Completed,
+        outputs,
+        fuel_used: 7,
+        wall_ms: 1.5,
+        peak_memory_bytes: 9,
+        output_bytes: 3,
+    }
 }
 
 fn stdout(text: &str) -> Output {

@@ -3,6 +3,7 @@
 mod calls;
 mod content;
 mod guest;
+mod hostile;
 mod layers;
 mod links;
 mod listing;

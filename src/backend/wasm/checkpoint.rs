@@ -2,10 +2,10 @@
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use super::memory::{GlobalValue, Image, PageMap};
 use super::vfs::Fs;
+use super::wasi::ClockReading;
 
 /// Restoring this many pages one by one costs about as much as the restore itself; with more, the first restore makes
 /// an image of the whole, which all later ones map.
@@ -34,8 +34,8 @@ pub(super) struct State {
     pub globals: Vec<GlobalValue>,
     /// Files and open files.
     pub fs: Fs,
-    /// The reading of the monotonic clock, which never goes back.
-    pub clock: Duration,
+    /// What the clocks show: they never go back.
+    pub clock: ClockReading,
     /// Cells run so far.
     pub count: u64,
 }
@@ -49,7 +49,7 @@ impl Checkpoint {
     pub(super) fn of_image(image: Arc<Image>, fs: Fs) -> Self {
         let (memory_bytes, globals) = (image.byte_len(), image.globals.clone());
         let delta = PageMap::default();
-        Self::new(State { image, delta, memory_bytes, globals, fs, clock: Duration::ZERO, count: 0 })
+        Self::new(State { image, delta, memory_bytes, globals, fs, clock: ClockReading::default(), count: 0 })
     }
 
     pub(super) fn state(&self) -> &State {

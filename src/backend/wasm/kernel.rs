@@ -233,7 +233,7 @@ impl Kernel {
             memory_bytes: live.memory.data_size(&live.store),
             globals,
             fs: wasi.fs.clone(),
-            clock: wasi.clock.elapsed(),
+            clock: wasi.clock.reading(),
             count: self.state.count() + 1,
         });
         self.born = false;

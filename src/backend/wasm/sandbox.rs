@@ -19,13 +19,12 @@ use super::memory::{GlobalValue, Image, PageMap, Slot, collect, with_slot};
 use super::recorder::{Recorder, SharedRecorder};
 use super::runtime::RuntimeFiles;
 use super::runtime::split::{GlobalInit, GlobalValue as InitialValue};
-use super::vfs::Fs;
 use super::wasi::{GuestClock, WasiCtx};
-use super::{door, vfs, wasi};
+use super::{door, wasi};
 use crate::domain::{Limits, Output};
 
-/// The Python side, as the guest sees it.
 mod guest_files;
+mod start_files;
 
 /// A slot that wrote more than this many pages is given back to the system: putting 8 MiB back costs more than
 /// mapping anew.
@@ -155,7 +154,7 @@ impl Sandbox {
         let minimum_bytes = usize::try_from(files.minimum_pages * 65_536).map_err(io::Error::other)?;
         let base = Arc::new(Image::read(&File::open(&files.base_image)?, minimum_bytes, globals.collect())?);
         let executor = Arc::new(Executor::new(config.threads)?);
-        let fs = file_system(files)?;
+        let fs = start_files::file_system(files)?;
         let make = |boot| {
             Arc::new_cyclic(|this| Inner {
                 engine: engine.clone(),
@@ -248,21 +247,6 @@ fn integer(global: &GlobalInit) -> i64 {
         InitialValue::I64(value) => value,
         InitialValue::F32(_) | InitialValue::F64(_) => 0,
     }
-}
-
-/// The files that every kernel starts with.
-fn file_system(files: &RuntimeFiles) -> Result<Fs, SandboxError> {
-    let broken = |error: vfs::Errno| SandboxError::Boot { reason: format!("its file system: {error}") };
-    let mut fs = Fs::new(vfs::FsQuota::default());
-    let stdlib = cap_std::fs::File::from_std(File::open(&files.stdlib)?);
-    fs.mount_file(&files.manifest.stdlib.guest_path, Arc::new(vfs::CapFile::new(stdlib)?)).map_err(broken)?;
-    for (path, content) in guest_files::FILES {
-        fs.mount_file(&format!("/usr/local/lib/pymd/{path}"), Arc::new(content.as_bytes())).map_err(broken)?;
-    }
-    for directory in ["/work", "/tmp"] {
-        fs.create_dir_all(directory).map_err(broken)?;
-    }
-    Ok(fs)
 }
 
 impl Inner {

@@ -66,6 +66,8 @@ const MAX_FILE_BYTES: u64 = i64::MAX as u64;
 pub struct Fs {
     inodes: RedBlackTreeMapSync<Ino, Inode>,
     mounts: Arc<Vec<Mount>>,
+    /// The guest's names for its preopened directories.
+    preopens: Arc<Vec<String>>,
     table: FdTable,
     account: Account,
     next_ino: Ino,
@@ -96,6 +98,7 @@ impl Fs {
         Self {
             inodes,
             mounts: Arc::default(),
+            preopens: Arc::new(vec!["/".to_owned()]),
             table: table_at_start(),
             account: Account { quota, bytes: 0, inodes: 1 },
             next_ino: ROOT + 1,
@@ -231,7 +234,7 @@ fn table_at_start() -> FdTable {
         flags: 0,
         base,
         inheriting: Rights::NONE,
-        preopened: false,
+        preopened: None,
     };
     let files = [
         stream(Stdio::Stdin, Rights::STDIN),
@@ -243,7 +246,7 @@ fn table_at_start() -> FdTable {
             flags: 0,
             base: Rights::DIRECTORY,
             inheriting: Rights::INHERITING,
-            preopened: true,
+            preopened: Some(0),
         },
     ];
     for file in files {

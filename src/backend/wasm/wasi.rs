@@ -24,7 +24,7 @@ mod poll;
 mod process;
 mod sockets;
 
-pub use clock::GuestClock;
+pub use clock::{ClockReading, GuestClock};
 pub use meter::tariff;
 
 /// The module that guests import these functions from.
@@ -73,7 +73,7 @@ impl Stdin {
 
 /// What the guest's system calls work on.
 ///
-/// A checkpoint is a clone of `fs` and the clock's reading; all else belongs to the cell that runs.
+/// A checkpoint is a clone of `fs`, and of `clock.reading()`; all else belongs to the cell that runs.
 pub struct WasiCtx {
     /// Files and open files.
     pub fs: Fs,

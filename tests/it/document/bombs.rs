@@ -23,11 +23,61 @@ fn filled(piece: impl Fn(usize) -> String) -> String {
 
 fn bombs() -> Vec<String> {
     let repeated = [
-        ">", "> ", "- ", "1. ", "> - ", "*a **a ", "[", "[a](", "![", "](a)", "<", "<a ", "<!--", "a<!-- ", "<?", "<![CDATA[",
-        "[^1] ", "[^", "# same\n", "a\n-\n", "***\n", "www.a.b ", "a@b", "&", "&amp;", "~a ~~b ", "<b>", "<p>", "<div>\n",
-        "<table>", "<table><b>x", "<a>x", "</b>", "<script>", "<script></", "<svg>", "<ul><li>", "<table><tr><td>",
-        "<b id=a></b>", "<select><option>", "<p></b>", "<template>", "<details><summary>", "<a title=\"", "- [x] a\n",
-        "~~~~\n", "\0", "\r", "\\", "<!-- - - --", "```\n```\n", "````json\n[[[[\n````\n", "\u{a0}", "<math><mi>", "<i>x</i>",
+        ">",
+        "> ",
+        "- ",
+        "1. ",
+        "> - ",
+        "*a **a ",
+        "[",
+        "[a](",
+        "![",
+        "](a)",
+        "<",
+        "<a ",
+        "<!--",
+        "a<!-- ",
+        "<?",
+        "<![CDATA[",
+        "[^1] ",
+        "[^",
+        "# same\n",
+        "a\n-\n",
+        "***\n",
+        "www.a.b ",
+        "a@b",
+        "&",
+        "&amp;",
+        "~a ~~b ",
+        "<b>",
+        "<p>",
+        "<div>\n",
+        "<table>",
+        "<table><b>x",
+        "<a>x",
+        "</b>",
+        "<script>",
+        "<script></",
+        "<svg>",
+        "<ul><li>",
+        "<table><tr><td>",
+        "<b id=a></b>",
+        "<select><option>",
+        "<p></b>",
+        "<template>",
+        "<details><summary>",
+        "<a title=\"",
+        "- [x] a\n",
+        "~~~~\n",
+        "\0",
+        "\r",
+        "\\",
+        "<!-- - - --",
+        "```\n```\n",
+        "````json\n[[[[\n````\n",
+        "\u{a0}",
+        "<math><mi>",
+        "<i>x</i>",
     ];
     let mut all: Vec<String> = repeated.iter().map(|piece| filled(|_| (*piece).to_owned())).collect();
     all.push(filled(|index| format!("{}- a\n", " ".repeat(index.min(1_000)))));
@@ -67,8 +117,15 @@ fn nesting_is_bounded() {
     let deepest = |html: &str| {
         let (mut depth, mut most) = (0_i64, 0);
         for tag in html.split('<').skip(1) {
-            let is_void = ["img", "br", "hr", "input", "col", "source", "wbr", "!"].iter().any(|name| tag.starts_with(name));
-            depth += if is_void { 0 } else if tag.starts_with('/') { -1 } else { 1 };
+            let is_void =
+                ["img", "br", "hr", "input", "col", "source", "wbr", "!"].iter().any(|name| tag.starts_with(name));
+            depth += if is_void {
+                0
+            } else if tag.starts_with('/') {
+                -1
+            } else {
+                1
+            };
             most = most.max(depth);
         }
         assert_eq!(depth, 0);

@@ -6,7 +6,9 @@ fn found(source: &str) -> Vec<(usize, usize, Severity)> {
 
 #[test]
 fn good_documents_have_no_problems() {
-    for source in ["", "text\n", "```\n1\n```\n", "# ```\n1\n# ```\n# text\n", "````\n```\n````\n", "// x\nimport pymd\n"] {
+    for source in
+        ["", "text\n", "```\n1\n```\n", "# ```\n1\n# ```\n# text\n", "````\n```\n````\n", "// x\nimport pymd\n"]
+    {
         assert_eq!(check(source), [], "{source:?}");
     }
 }

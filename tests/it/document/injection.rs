@@ -76,21 +76,74 @@ fn assert_harmless(html: &str, from: &str) {
     for tag in tags(html) {
         let name = tag.trim_start_matches('/').split([' ', '>', '\n']).next().unwrap_or("").to_owned();
         let allowed = [
-            "a", "b", "br", "blockquote", "code", "del", "details", "div", "em", "figcaption", "figure", "h1", "h2", "hr",
-            "img", "input", "li", "ol", "p", "pre", "section", "source", "span", "strong", "sub", "summary", "sup", "table",
-            "tbody", "td", "th", "thead", "tr", "ul", "video",
+            "a",
+            "b",
+            "br",
+            "blockquote",
+            "code",
+            "del",
+            "details",
+            "div",
+            "em",
+            "figcaption",
+            "figure",
+            "h1",
+            "h2",
+            "hr",
+            "img",
+            "input",
+            "li",
+            "ol",
+            "p",
+            "pre",
+            "section",
+            "source",
+            "span",
+            "strong",
+            "sub",
+            "summary",
+            "sup",
+            "table",
+            "tbody",
+            "td",
+            "th",
+            "thead",
+            "tr",
+            "ul",
+            "video",
         ];
         assert!(allowed.contains(&name.as_str()), "<{tag}> from {from}: {html}");
         for (name, value) in attributes(tag) {
             assert!(!name.starts_with("on"), "{name} from {from}: {html}");
             let allowed = [
-                "align", "alt", "aria-label", "checked", "class", "controls", "data-cell", "data-line", "data-outcome",
-                "disabled", "height", "href", "id", "open", "rel", "src", "start", "style", "title", "type", "width",
+                "align",
+                "alt",
+                "aria-label",
+                "checked",
+                "class",
+                "controls",
+                "data-cell",
+                "data-line",
+                "data-outcome",
+                "disabled",
+                "height",
+                "href",
+                "id",
+                "open",
+                "rel",
+                "src",
+                "start",
+                "style",
+                "title",
+                "type",
+                "width",
             ];
             assert!(allowed.contains(&name.as_str()), "{name} from {from}: {html}");
             match name.as_str() {
                 "href" => assert!(value.starts_with('#') || value.starts_with("http"), "{value} from {from}: {html}"),
-                "src" => assert!(value.starts_with("data:image/") || value.starts_with("data:video/"), "{value} from {from}"),
+                "src" => {
+                    assert!(value.starts_with("data:image/") || value.starts_with("data:video/"), "{value} from {from}")
+                }
                 "style" => assert!(!value.contains("url") && !value.contains("position"), "{value} from {from}"),
                 "id" => assert!(value.starts_with("user-content-"), "{value} from {from}"),
                 "type" => assert_eq!(value, "checkbox", "from {from}"),
@@ -138,12 +191,18 @@ fn nothing_runs_from_anywhere() {
     for vector in VECTORS {
         let places = [
             ("prose", render_as(Format::Html, &format!("text\n\n{vector}\n\nmore {vector} text\n"), &[])),
-            ("commented prose", render_as(Format::Html, &format!("# ```\n# ```\n# {}\n", vector.replace('\n', " ")), &[])),
+            (
+                "commented prose",
+                render_as(Format::Html, &format!("# ```\n# ```\n# {}\n", vector.replace('\n', " ")), &[]),
+            ),
             ("quote", render_as(Format::Html, &format!("> - {vector}\n"), &[])),
             ("heading", render_as(Format::Html, &format!("# {}\n\ntext", vector.replace('\n', " ")), &[])),
             ("table", render_as(Format::Html, &format!("|a|\n|-|\n|{}|\n", vector.replace('\n', " ")), &[])),
             ("info string", render_as(Format::Html, &format!("````{}\nx\n````\n", vector.replace('\n', " ")), &[])),
-            ("nested info string", render_as(Format::Html, &format!("> ~~~{}\n> x\n> ~~~\n", vector.replace('\n', " ")), &[])),
+            (
+                "nested info string",
+                render_as(Format::Html, &format!("> ~~~{}\n> x\n> ~~~\n", vector.replace('\n', " ")), &[]),
+            ),
             ("display block", render_as(Format::Html, &format!("````html\n{vector}\n````\n"), &[])),
             ("link text", render_as(Format::Html, &format!("[{vector}](https://x.example \"{vector}\")"), &[])),
             ("link target", render_as(Format::Html, &format!("[x](<{}>)", vector.replace('\n', " ")), &[])),
@@ -186,7 +245,8 @@ fn titles_stay_titles() {
         let line = vector.replace('\n', " ");
         for source in [format!("---\ntitle: {line}\n---\ntext"), format!("# {line}\n\ntext")] {
             let page = render_as(Format::Page, &source, &[]);
-            let title = page.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).expect("a title").0;
+            let title =
+                page.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>")).expect("a title").0;
             assert!(!title.contains('<'), "{source}: {title}");
             assert_eq!(page.matches("</title>").count(), 1, "{source}");
             assert_eq!(page.matches("</style>").count(), 1, "{source}");
@@ -202,13 +262,22 @@ fn what_is_harmless_stays() {
     for (html, expected) in [
         ("<b>x</b>", "<b>x</b>"),
         ("<td>lost</td>", "lost"),
-        ("<table><tr><td colspan=2 align=right>x", "<table><tbody><tr><td colspan=\"2\" align=\"right\">x</td></tr></tbody></table>"),
-        ("<table><thead><th>h<tbody><tr><td>a<td>b</table>", "<table><thead><tr><th>h</th></tr></thead><tbody><tr><td>a</td><td>b</td></tr></tbody></table>"),
+        (
+            "<table><tr><td colspan=2 align=right>x",
+            "<table><tbody><tr><td colspan=\"2\" align=\"right\">x</td></tr></tbody></table>",
+        ),
+        (
+            "<table><thead><th>h<tbody><tr><td>a<td>b</table>",
+            "<table><thead><tr><th>h</th></tr></thead><tbody><tr><td>a</td><td>b</td></tr></tbody></table>",
+        ),
         ("<p>a<p>b", "<p>a</p><p>b</p>"),
         ("<ul><li>a<li>b<ul><li>c</ul></ul>", "<ul><li>a</li><li>b<ul><li>c</li></ul></li></ul>"),
         ("<dl><dt>a<dd>b<dt>c</dl>", "<dl><dt>a</dt><dd>b</dd><dt>c</dt></dl>"),
         ("<span style=\"color: red; position: fixed\">x</span>", "<span style=\"color:red\">x</span>"),
-        ("<span style=\"background-color:rgb(1, 2, 3)\">x</span>", "<span style=\"background-color:rgb(1, 2, 3)\">x</span>"),
+        (
+            "<span style=\"background-color:rgb(1, 2, 3)\">x</span>",
+            "<span style=\"background-color:rgb(1, 2, 3)\">x</span>",
+        ),
         ("<i class=\"hl-k evil language-x pymd-figure\">x</i>", "<i class=\"hl-k language-x pymd-figure\">x</i>"),
         ("<p id=main>x</p>", "<p id=\"user-content-main\">x</p>"),
         ("<a href='#main'>x</a>", "<a href=\"#user-content-main\" rel="),

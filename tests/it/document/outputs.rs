@@ -47,7 +47,10 @@ fn the_richest_representation_is_shown() {
     for (bundle, expected) in [
         (json!({"text/plain": "p", "text/html": "<b>h</b>", "image/png": png()}), "<b>h</b>"),
         (json!({"text/plain": "p", "image/png": png()}), "<img src=\"data:image/png;base64,iVBORw0KGgo"),
-        (json!({"text/plain": "p", "image/svg+xml": "<svg></svg>", "image/png": png()}), "src=\"data:image/svg+xml;base64,"),
+        (
+            json!({"text/plain": "p", "image/svg+xml": "<svg></svg>", "image/png": png()}),
+            "src=\"data:image/svg+xml;base64,",
+        ),
         (json!({"text/plain": "p", "text/markdown": "**m**"}), "<strong>m</strong>"),
         (json!({"text/plain": "p", "text/latex": "$a<b$"}), "<code class=\"math\">$a&lt;b$</code>"),
         (json!({"text/plain": "p", "application/json": {"a": [1]}}), "language-json"),
@@ -84,13 +87,16 @@ fn videos_are_data_only() {
     let html = shown(display(json!({"text/html": film})));
     assert!(html.contains("src=\"data:video/mp4;base64,AAAA\""), "{html}");
     assert!(html.contains("controls"), "{html}");
-    let html = shown(display(json!({"text/html": "<video src='https://x/y.mp4'></video><video><source src='data:text/html,x'></video>"})));
+    let html = shown(display(
+        json!({"text/html": "<video src='https://x/y.mp4'></video><video><source src='data:text/html,x'></video>"}),
+    ));
     assert!(!html.contains("src"), "{html}");
 }
 
 #[test]
 fn errors_are_shown_once_where_they_happened() {
-    let (ename, evalue, traceback) = ("ValueError".to_owned(), "<bad>".to_owned(), vec!["line 1".to_owned(), "\u{1b}[31mline 2".to_owned()]);
+    let (ename, evalue, traceback) =
+        ("ValueError".to_owned(), "<bad>".to_owned(), vec!["line 1".to_owned(), "\u{1b}[31mline 2".to_owned()]);
     let outcome = Outcome::PythonError { ename: ename.clone(), evalue: evalue.clone(), traceback: traceback.clone() };
     let mut cell = report(vec![stdout("before")]);
     cell.outcome = outcome.clone();
@@ -135,6 +141,7 @@ fn limits_say_their_sentence() {
 fn terminal_sequences_are_carried_out_or_dropped() {
     let html = shown(stderr("10%\r50%\r100%\n\u{1b}[1;31mred\u{1b}[0m \u{1b}]0;title\u{7}end\u{1b}"));
     assert_eq!(html, "<pre class=\"pymd-stderr\">100%\nred end</pre>\n");
+    assert_eq!(shown(stderr("a\u{0}\u{8}b\u{9b}c")), "<pre class=\"pymd-stderr\">abc</pre>\n");
     assert_eq!(shown(stdout("a\r\nb\r\n")), shown(stdout("a\nb\n")));
     assert_eq!(shown(stderr("\n \n")), "");
 }
@@ -159,5 +166,8 @@ fn json_is_indented_unless_it_is_long() {
 #[test]
 fn nothing_shown_leaves_an_empty_cell() {
     assert_eq!(shown(stdout("")), "");
-    assert_eq!(shown(Output::DisplayData { data: MimeBundle::new(), metadata: MimeBundle::new(), display_id: None }), "");
+    assert_eq!(
+        shown(Output::DisplayData { data: MimeBundle::new(), metadata: MimeBundle::new(), display_id: None }),
+        ""
+    );
 }

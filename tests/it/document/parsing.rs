@@ -22,7 +22,8 @@ fn kinds(source: &str) -> String {
 
 #[test]
 fn the_plain_spelling() {
-    let document = parse("# Title\n\ntext\n```\nx = 1\n```\n\n```python\nprint(x)\n\n```\n````\n```\nshown\n```\n````\nend\n");
+    let document =
+        parse("# Title\n\ntext\n```\nx = 1\n```\n\n```python\nprint(x)\n\n```\n````\n```\nshown\n```\n````\nend\n");
     assert_eq!(document.spelling, Spelling::Plain);
     assert_eq!(prose(&document.blocks[0]), "# Title\n\ntext\n");
     assert_eq!(codes(&document), [(0, "x = 1\n", 5), (1, "print(x)\n\n", 9)]);
@@ -33,7 +34,8 @@ fn the_plain_spelling() {
 
 #[test]
 fn the_commented_spelling() {
-    let source = "import pymd\n\n# # Title\n#\n# text\n# ```\nx = 1\n# a comment\n```\n# ```\n\n# ````\ny = 2\n# ````\n";
+    let source =
+        "import pymd\n\n# # Title\n#\n# text\n# ```\nx = 1\n# a comment\n```\n# ```\n\n# ````\ny = 2\n# ````\n";
     let document = parse(source);
     assert_eq!(document.spelling, Spelling::Commented);
     assert_eq!(document.blocks[0], Block::Prose { markdown: "# Title\n\ntext\n".to_owned(), line: 3 });
@@ -77,7 +79,9 @@ fn dropped_lines_leave_line_numbers_alone() {
     assert_eq!(codes(&document), [(0, "// stays\n1 // 2\n", 6)]);
     assert_eq!(document.blocks[2], Block::Display { code: "// stays\n".to_owned(), language: None, line: 10 });
 
-    let document = parse("#!/usr/bin/env python\n# -*- coding: utf-8 -*-\nfrom pymd import *\n# a\n# // no\n// no\n# b\n# ```\n1\n# ```\n");
+    let document = parse(
+        "#!/usr/bin/env python\n# -*- coding: utf-8 -*-\nfrom pymd import *\n# a\n# // no\n// no\n# b\n# ```\n1\n# ```\n",
+    );
     assert_eq!(prose(&document.blocks[0]), "a\nb\n");
     assert_eq!(codes(&document), [(0, "1\n", 9)]);
 }
@@ -163,7 +167,9 @@ fn front_matter_and_its_title() {
         assert!(document.front_matter.is_some(), "{source:?}");
         assert!(prose(&document.blocks[0]).starts_with("text"), "{source:?}");
     }
-    for source in ["---\n\nA thematic break, and one more:\n\n---\n", "---\ntitle: never closed\n", "text\n---\na: 1\n---\n"] {
+    for source in
+        ["---\n\nA thematic break, and one more:\n\n---\n", "---\ntitle: never closed\n", "text\n---\na: 1\n---\n"]
+    {
         assert_eq!(parse(source).front_matter, None, "{source:?}");
     }
 }

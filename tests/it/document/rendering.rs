@@ -1,4 +1,4 @@
-use pymd::document::{Format, RenderOptions, parse, render};
+use pymd::document::{Format, RenderOptions, parse, render, render_report};
 use pymd::domain::Outcome;
 use serde_json::{Value, json};
 
@@ -134,14 +134,19 @@ fn json() {
         "fuel_used": 7, "wall_ms": 1.5, "peak_memory_bytes": 9,
     });
     assert_eq!(value["blocks"][1], run);
-    assert_eq!(value["blocks"][3], json!({"type": "display", "code": "if x: pass\n", "language": "python", "line": 15}));
+    assert_eq!(
+        value["blocks"][3],
+        json!({"type": "display", "code": "if x: pass\n", "language": "python", "line": 15})
+    );
     assert_eq!(value["blocks"][4]["outcome"], Value::Null);
     assert_eq!(value["blocks"][4]["outputs"], json!([]));
 }
 
 #[test]
 fn formats_have_their_api_names() {
-    for (format, name) in [(Format::Html, "html"), (Format::Page, "page"), (Format::Markdown, "markdown"), (Format::Json, "json")] {
+    for (format, name) in
+        [(Format::Html, "html"), (Format::Page, "page"), (Format::Markdown, "markdown"), (Format::Json, "json")]
+    {
         assert_eq!(serde_json::to_value(format).expect("JSON"), name);
     }
 }
@@ -149,8 +154,13 @@ fn formats_have_their_api_names() {
 #[test]
 fn references_reach_across_cells_and_ids_are_unique() {
     let source = "[here](#part) and [there](#printed)\n\n```\n1\n```\n\n## Part\n\n```\n2\n```\n\n## Part\n";
-    let html = render_as(Format::Html, source, &[report(vec![stdout("## Printed\n\n[^1]\n\n[^1]: a")]), report(vec![stdout("## Part\n\n[^1]\n\n[^1]: b")])]);
-    let mut ids: Vec<&str> = html.split(" id=\"").skip(1).map(|rest| &rest[..rest.find('"').expect("a quote")]).collect();
+    let html = render_as(
+        Format::Html,
+        source,
+        &[report(vec![stdout("## Printed\n\n[^1]\n\n[^1]: a")]), report(vec![stdout("## Part\n\n[^1]\n\n[^1]: b")])],
+    );
+    let mut ids: Vec<&str> =
+        html.split(" id=\"").skip(1).map(|rest| &rest[..rest.find('"').expect("a quote")]).collect();
     let count = ids.len();
     ids.sort_unstable();
     ids.dedup();
@@ -163,15 +173,38 @@ fn references_reach_across_cells_and_ids_are_unique() {
 
 #[test]
 fn blocks_stay_in_order_whatever_the_prose_does() {
-    for prose in ["<!-- open", "<pre>", "<div title=\"", "<script>", "~~~", "> quote", "- item", "<!--pymd:block:3-->", "[a]: <", "|a|\n|-|", "<textarea>", "<table><tr>", "<![CDATA["] {
+    for prose in [
+        "<!-- open",
+        "<pre>",
+        "<div title=\"",
+        "<script>",
+        "~~~",
+        "> quote",
+        "- item",
+        "<!--pymd:block:3-->",
+        "[a]: <",
+        "|a|\n|-|",
+        "<textarea>",
+        "<table><tr>",
+        "<![CDATA[",
+    ] {
         let source = format!("{prose}\n\n````\nfirst\n````\n\n```\n1\n```\n\nmiddle\n\n```\n2\n```\n");
-        let html = render_as(Format::Html, &source, &[report(vec![stdout("CELL-ONE")]), report(vec![stdout("CELL-TWO")])]);
+        let html =
+            render_as(Format::Html, &source, &[report(vec![stdout("CELL-ONE")]), report(vec![stdout("CELL-TWO")])]);
         if prose == "~~~" {
             continue; // All of it is inside.
         }
-        let places: Vec<_> = ["first", "CELL-ONE", "CELL-TWO"].iter().map(|word| html.find(word).expect(prose)).collect();
+        let places: Vec<_> =
+            ["first", "CELL-ONE", "CELL-TWO"].iter().map(|word| html.find(word).expect(prose)).collect();
         assert!(places.is_sorted(), "{prose}: {html}");
         assert_eq!(html.matches("CELL-ONE").count(), 1, "{prose}");
         assert_eq!(html.matches("<div").count(), html.matches("</div>").count(), "{prose}: {html}");
     }
+}
+
+#[test]
+fn a_cell_by_itself_is_as_in_its_document() {
+    let cell = report(vec![stdout("# T\n"), stderr("<e>"), display(json!({"text/html": "<i>h"}))]);
+    let alone = render_report(0, &cell);
+    assert!(render_as(Format::Html, "```\n1\n```\n", &[cell]).contains(&alone));
 }

@@ -10,7 +10,7 @@ use pymd::domain::StreamName;
 use wasmtime::{Config, Engine, Instance, Linker, Memory, Module, Store, Val};
 
 /// Every function of preview 1: its name, its parameters (`i` and `I` for 32 and 64 bits), whether it has a result.
-const FUNCTIONS: &[(&str, &str, bool)] = &[
+pub const FUNCTIONS: &[(&str, &str, bool)] = &[
     ("args_get", "ii", true),
     ("args_sizes_get", "ii", true),
     ("environ_get", "ii", true),

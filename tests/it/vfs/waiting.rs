@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pymd::backend::wasm::vfs::Errno;
+use pymd::backend::wasm::wasi::{ClockReading, GuestClock};
 use wasmtime::Trap;
 
 use super::guest::{Guest, empty, put_file};
@@ -59,9 +60,26 @@ async fn sleeping() {
     let started = Instant::now();
     assert_eq!(poll(&mut guest, &[alarm(4, 0, 5, 1), alarm(5, 1, 0, 0)]).await.len(), 2, "both are past");
     assert!(started.elapsed() < Duration::from_millis(500));
-    assert_eq!(guest.call("clock_time_get", &[1, 0, 0]).await, OK);
-    assert_eq!(guest.call("clock_time_get", &[2, 0, 8]).await, OK);
-    assert!(guest.u64(0) - guest.u64(8) >= 95 * ms, "sleeping takes no CPU time");
+    let before = guest.store.data().0.clock.reading();
+    assert_eq!(poll(&mut guest, &[alarm(1, 1, 50 * ms, 0)]).await.len(), 1);
+    let after = guest.store.data().0.clock.reading();
+    let (monotonic, busy) = (after.monotonic - before.monotonic, after.busy - before.busy);
+    assert!(monotonic >= busy + Duration::from_millis(50), "sleeping takes no CPU time");
+}
+
+#[tokio::test]
+async fn clocks_go_on_where_a_kernel_does() {
+    let mut first = Guest::new(empty()).await;
+    assert_eq!(first.call("clock_time_get", &[1, 0, 0]).await, OK);
+    let reading = first.store.data().0.clock.reading();
+    let mut second = Guest::new(empty()).await;
+    assert_eq!(second.call("clock_time_get", &[1, 0, 0]).await, OK);
+    assert!(second.u64(0) > first.u64(0), "without being told");
+    let ahead = ClockReading { monotonic: reading.monotonic * 2, busy: Duration::from_secs(9) };
+    second.store.data_mut().0.clock = GuestClock::resumed(ahead);
+    assert_eq!(second.call("clock_time_get", &[1, 0, 0]).await, OK);
+    assert_eq!(second.call("clock_time_get", &[3, 0, 8]).await, OK);
+    assert!(u128::from(second.u64(0)) >= ahead.monotonic.as_nanos() && second.u64(8) >= 9_000_000_000);
 }
 
 #[tokio::test]

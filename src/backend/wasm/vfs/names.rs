@@ -6,7 +6,7 @@ use super::content::Content;
 use super::errno::Errno;
 use super::files::SetTime;
 use super::inode::{Directory, FileType, Ino, Inode, Kind, Stat};
-use super::resolve::{Found, Last, MAX_PATH_BYTES};
+use super::resolve::{Follow, Found, Last, MAX_PATH_BYTES};
 use super::rights::Rights;
 use super::table::Fd;
 use super::{Fs, ROOT, is_lower, now_ns, split_lower};
@@ -21,14 +21,14 @@ pub struct PathAt<'a> {
 }
 
 impl Fs {
-    fn find(&mut self, at: PathAt<'_>, needed: Rights, follow: bool) -> Result<Found, Errno> {
+    fn find(&mut self, at: PathAt<'_>, needed: Rights, follow: Follow) -> Result<Found, Errno> {
         let directory = self.directory_of(at.directory, needed)?;
         self.resolve(directory, at.path, follow)
     }
 
     /// The attributes of a file.
     pub fn path_stat(&mut self, at: PathAt<'_>, follow: bool) -> Result<Stat, Errno> {
-        let found = self.find(at, Rights::PATH_FILESTAT_GET, follow)?;
+        let found = self.find(at, Rights::PATH_FILESTAT_GET, follow.into())?;
         self.stat_of(found.existing(self)?)
     }
 
@@ -40,19 +40,19 @@ impl Fs {
         accessed: SetTime,
         modified: SetTime,
     ) -> Result<(), Errno> {
-        let found = self.find(at, Rights::PATH_FILESTAT_SET_TIMES, follow)?;
+        let found = self.find(at, Rights::PATH_FILESTAT_SET_TIMES, follow.into())?;
         self.set_times_of(found.existing(self)?, accessed, modified)
     }
 
     /// Where a symbolic link leads; `EINVAL` for any other file.
     pub fn read_link(&mut self, at: PathAt<'_>) -> Result<Arc<str>, Errno> {
-        let found = self.find(at, Rights::PATH_READLINK, false)?;
+        let found = self.find(at, Rights::PATH_READLINK, Follow::WithSlash)?;
         self.link_target(found.existing(self)?)?.ok_or(Errno::Inval)
     }
 
     /// Makes a directory.
     pub fn make_directory(&mut self, at: PathAt<'_>) -> Result<(), Errno> {
-        let found = self.find(at, Rights::PATH_CREATE_DIRECTORY, false)?;
+        let found = self.find(at, Rights::PATH_CREATE_DIRECTORY, Follow::Never)?;
         let name = new_name(&found)?;
         self.create(found.parent, name, Kind::Directory(Directory::new(found.parent)))?;
         Ok(())
@@ -69,7 +69,7 @@ impl Fs {
         if target.contains('\0') {
             return Err(Errno::Inval);
         }
-        let found = self.find(at, Rights::PATH_SYMLINK, false)?;
+        let found = self.find(at, Rights::PATH_SYMLINK, Follow::Never)?;
         let name = new_name(&found)?;
         if found.wants_directory {
             return Err(Errno::Noent);
@@ -80,14 +80,14 @@ impl Fs {
 
     /// Gives a file one more name: `EPERM` for directories, `EXDEV` for files of a read-only layer.
     pub fn link(&mut self, from: PathAt<'_>, follow: bool, to: PathAt<'_>) -> Result<(), Errno> {
-        let source = self.find(from, Rights::PATH_LINK_SOURCE, follow)?.existing(self)?;
-        let target = self.find(to, Rights::PATH_LINK_TARGET, false)?;
+        let source = self.find(from, Rights::PATH_LINK_SOURCE, follow.into())?.existing(self)?;
+        let target = self.find(to, Rights::PATH_LINK_TARGET, Follow::Never)?;
         let name = new_name(&target)?;
-        if self.file_type(source)? == FileType::Directory {
-            return Err(Errno::Perm);
-        }
         if target.wants_directory {
             return Err(Errno::Noent);
+        }
+        if self.file_type(source)? == FileType::Directory {
+            return Err(Errno::Perm);
         }
         self.check_new_name(target.parent)?;
         if is_lower(source) {
@@ -103,7 +103,7 @@ impl Fs {
 
     /// Removes a name of a file that is no directory. The file is gone with its last name and its last descriptor.
     pub fn unlink(&mut self, at: PathAt<'_>) -> Result<(), Errno> {
-        let found = self.find(at, Rights::PATH_UNLINK_FILE, false)?;
+        let found = self.find(at, Rights::PATH_UNLINK_FILE, Follow::Never)?;
         let node = found.node.ok_or(Errno::Noent)?;
         if self.file_type(node)? == FileType::Directory {
             return Err(Errno::Isdir);
@@ -116,7 +116,7 @@ impl Fs {
 
     /// Removes an empty directory.
     pub fn remove_directory(&mut self, at: PathAt<'_>) -> Result<(), Errno> {
-        let found = self.find(at, Rights::PATH_REMOVE_DIRECTORY, false)?;
+        let found = self.find(at, Rights::PATH_REMOVE_DIRECTORY, Follow::Never)?;
         let node = found.existing(self)?;
         let name = match &found.last {
             Last::Name(name) => name,
@@ -136,8 +136,8 @@ impl Fs {
 
     /// Gives a file another name, in the place of the file that has it.
     pub fn rename(&mut self, from: PathAt<'_>, to: PathAt<'_>) -> Result<(), Errno> {
-        let old = self.find(from, Rights::PATH_RENAME_SOURCE, false)?;
-        let new = self.find(to, Rights::PATH_RENAME_TARGET, false)?;
+        let old = self.find(from, Rights::PATH_RENAME_SOURCE, Follow::Never)?;
+        let new = self.find(to, Rights::PATH_RENAME_TARGET, Follow::Never)?;
         let (Last::Name(old_name), Last::Name(new_name)) = (&old.last, &new.last) else { return Err(Errno::Busy) };
         let node = old.existing(self)?;
         let is_directory = self.file_type(node)? == FileType::Directory;
@@ -191,6 +191,9 @@ impl Fs {
         account.take_inode()?;
         account.take_bytes(inode.charged_bytes())?;
         let ino = self.next_ino;
+        if is_lower(ino) {
+            return Err(Errno::Nospc);
+        }
         self.next_ino += 1;
         self.account = account;
         self.inodes.insert_mut(ino, inode);

@@ -2,7 +2,7 @@
 
 use super::errno::Errno;
 use super::inode::{FileType, Ino};
-use super::resolve::{Found, Last};
+use super::resolve::{Follow, Found, Last};
 use super::rights::Rights;
 use super::table::{FDFLAGS_ALL, Fd, Handle, OpenFile};
 use super::{Fs, is_lower};
@@ -71,7 +71,12 @@ impl Fs {
             return Err(Errno::Mfile);
         }
         let exclusive = request.has(OFLAG_CREATE) && request.has(OFLAG_EXCLUSIVE);
-        let found = self.resolve(start, request.path, request.follow && !exclusive)?;
+        // A file to be made is none whose name ends in a slash, whatever that name leads to.
+        let follow = match request.has(OFLAG_CREATE) && request.path.ends_with('/') {
+            true => Follow::Never,
+            false => Follow::from(request.follow && !exclusive),
+        };
+        let found = self.resolve(start, request.path, follow)?;
         if request.has(OFLAG_CREATE) && found.wants_directory && matches!(found.last, Last::Name(_)) {
             return Err(Errno::Isdir);
         }
@@ -87,7 +92,7 @@ impl Fs {
             flags: request.fdflags,
             base: request.base & usable,
             inheriting: if directory_opened { request.inheriting } else { Rights::NONE },
-            preopened: false,
+            preopened: None,
         };
         let fd = self.table.insert(file)?;
         if !is_lower(ino) {

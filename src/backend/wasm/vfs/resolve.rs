@@ -12,6 +12,23 @@ const MAX_LINKS: u32 = 40;
 /// Bytes of a path, and of a symbolic link's target.
 pub(super) const MAX_PATH_BYTES: usize = 4096;
 
+/// What becomes of a symbolic link at a path's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// It is followed.
+    Yes,
+    /// It is followed where a slash comes after it: what is asked for is what it leads to.
+    WithSlash,
+    /// It is what the operation is about: names are made, removed and renamed so.
+    Never,
+}
+
+impl From<bool> for Follow {
+    fn from(follow: bool) -> Self {
+        if follow { Self::Yes } else { Self::WithSlash }
+    }
+}
+
 /// How a path ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Last {
@@ -48,9 +65,8 @@ impl Found {
 }
 
 impl Fs {
-    /// Follows a guest's path from a directory. A symbolic link at its end is followed where `follow` says so, or
-    /// where a slash comes after it. `EPERM` for an absolute path: preview 1 knows none.
-    pub(super) fn resolve(&mut self, directory: Ino, path: &str, follow: bool) -> Result<Found, Errno> {
+    /// Follows a guest's path from a directory. `EPERM` for an absolute path: preview 1 knows none.
+    pub(super) fn resolve(&mut self, directory: Ino, path: &str, follow: Follow) -> Result<Found, Errno> {
         if path.starts_with('/') {
             return Err(Errno::Perm);
         }
@@ -62,7 +78,7 @@ impl Fs {
     }
 
     /// Follows a path of the host's from the root, with or without a slash at its start.
-    pub(super) fn resolve_host(&self, path: &str, follow: bool) -> Result<Found, Errno> {
+    pub(super) fn resolve_host(&self, path: &str, follow: Follow) -> Result<Found, Errno> {
         Walk::new(self, ROOT).run(if path.is_empty() { "/" } else { path }, follow)
     }
 
@@ -150,7 +166,7 @@ impl<'f, 'p> Walk<'f, 'p> {
         Self { fs, at, pending: Vec::new(), links: 0, steps: 0 }
     }
 
-    fn run(&mut self, path: &'p str, follow: bool) -> Result<Found, Errno> {
+    fn run(&mut self, path: &'p str, follow: Follow) -> Result<Found, Errno> {
         if path.len() > MAX_PATH_BYTES {
             return Err(Errno::Nametoolong);
         }
@@ -182,7 +198,7 @@ impl<'f, 'p> Walk<'f, 'p> {
     }
 
     /// Looks a name up, and steps into what it is.
-    fn enter(&mut self, part: Part, follow: bool) -> Result<Found, Errno> {
+    fn enter(&mut self, part: Part, follow: Follow) -> Result<Found, Errno> {
         if part.name.len() as u64 > self.fs.account.quota.name_bytes {
             return Err(Errno::Nametoolong);
         }
@@ -194,7 +210,7 @@ impl<'f, 'p> Walk<'f, 'p> {
             }
             return Err(Errno::Noent);
         };
-        let followed = !part.last || follow || part.slash;
+        let followed = !part.last || follow == Follow::Yes || (follow == Follow::WithSlash && part.slash);
         if followed && let Some(target) = self.fs.link_target(node)? {
             self.links += 1;
             if self.links > MAX_LINKS {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::errno::Errno;
 use super::inode::{Directory, FileType, Ino, Kind, Stat};
-use super::resolve::{Found, Last};
+use super::resolve::{Follow, Found, Last};
 use super::tree::LowerTree;
-use super::{Fs, LowerFile, Mount, is_lower, lower_ino, now_ns};
+use super::{Fd, Fs, Handle, LowerFile, Mount, OpenFile, Rights, is_lower, lower_ino, now_ns};
 
 /// Bytes that are moved at once.
 const BLOCK: usize = 64 << 10;
@@ -27,7 +27,7 @@ impl Fs {
     fn mount(&mut self, path: &str, tree: Arc<LowerTree>) -> Result<(), Errno> {
         let (above, _) = split(path).ok_or(Errno::Exist)?;
         self.create_dir_all(above)?;
-        let found = self.resolve_host(path, true)?;
+        let found = self.resolve_host(path, Follow::Yes)?;
         let Last::Name(name) = &found.last else { return Err(Errno::Exist) };
         if is_lower(found.parent) {
             return Err(Errno::Rofs);
@@ -64,6 +64,33 @@ impl Fs {
         Ok(())
     }
 
+    /// Opens the directory at `path` before the guest starts, under a name of its own: paths that begin with that name
+    /// are looked up in it, also where the name lies below something that is no directory.
+    ///
+    /// # Errors
+    /// There is no directory at `path`, or no room for another open file.
+    pub fn preopen(&mut self, path: &str, name: &str) -> Result<Fd, Errno> {
+        let ino = self.host_find(path)?.existing(self)?;
+        if self.file_type(ino)? != FileType::Directory {
+            return Err(Errno::Notdir);
+        }
+        let preopened = Some(self.preopens.len());
+        let (base, inheriting) = (Rights::DIRECTORY, Rights::INHERITING);
+        let file = OpenFile { handle: Handle::File(ino), position: 0, flags: 0, base, inheriting, preopened };
+        let fd = self.table.insert(file)?;
+        if !is_lower(ino) {
+            self.own_mut(ino)?.opens += 1;
+        }
+        Arc::make_mut(&mut self.preopens).push(name.to_owned());
+        Ok(fd)
+    }
+
+    /// The guest's name for a preopened directory; `EBADF` for any other descriptor.
+    pub fn preopened(&self, fd: Fd) -> Result<&str, Errno> {
+        let index = self.file(fd)?.preopened.ok_or(Errno::Badf)?;
+        self.preopens.get(index).map(String::as_str).ok_or(Errno::Badf)
+    }
+
     /// Makes a directory and those above it, where they are not there.
     pub fn create_dir_all(&mut self, path: &str) -> Result<(), Errno> {
         let mut end = 0;
@@ -73,7 +100,7 @@ impl Fs {
             if part.trim_end_matches('/').is_empty() {
                 continue;
             }
-            let found = self.resolve_host(part, true)?;
+            let found = self.resolve_host(part, Follow::Yes)?;
             match found.node {
                 Some(node) if self.file_type(node)? == FileType::Directory => {}
                 Some(_) => return Err(Errno::Notdir),
@@ -97,7 +124,7 @@ impl Fs {
     }
 
     fn try_write_file(&mut self, path: &str, bytes: &[u8]) -> Result<(), Errno> {
-        let found = self.resolve_host(path, true)?;
+        let found = self.resolve_host(path, Follow::Yes)?;
         let ino = match (&found.last, found.node) {
             (_, Some(node)) => match self.file_type(node)? {
                 FileType::RegularFile => node,
@@ -142,11 +169,11 @@ impl Fs {
 
     /// The attributes of a file; a symbolic link at the path's end is not followed.
     pub fn stat(&self, path: &str) -> Result<Stat, Errno> {
-        self.stat_of(self.resolve_host(path, false)?.existing(self)?)
+        self.stat_of(self.resolve_host(path, Follow::WithSlash)?.existing(self)?)
     }
 
     fn host_find(&self, path: &str) -> Result<Found, Errno> {
-        self.resolve_host(path, true)
+        self.resolve_host(path, Follow::Yes)
     }
 }
 

@@ -47,8 +47,8 @@ pub struct OpenFile {
     pub base: Rights,
     /// What may be done with files that are opened through it.
     pub inheriting: Rights,
-    /// Whether it was there before the guest started.
-    pub preopened: bool,
+    /// Which of the preopened directories it is.
+    pub preopened: Option<usize>,
 }
 
 /// Open files by number; a new one gets the lowest number that is free.

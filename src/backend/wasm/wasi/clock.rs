@@ -5,40 +5,61 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::call::{Call, Fault};
 use crate::backend::wasm::vfs::Errno;
 
-/// The guest's monotonic and CPU-time clocks. The CPU-time clocks stand still while the guest sleeps.
+/// The guest's monotonic and CPU-time clocks.
+///
+/// The monotonic clock counts from 1970 as the host's clock stood when this one was made: whatever store a kernel goes
+/// on in, on whatever host, it goes on later, and so does its clock. The CPU-time clocks count from the kernel's birth
+/// where they are handed on ([`GuestClock::resumed`]), and stand still while the guest sleeps.
 #[derive(Debug, Clone)]
 pub struct GuestClock {
     started: Instant,
-    elapsed_before: Duration,
+    monotonic_before: Duration,
+    busy_before: Duration,
     slept: Duration,
+}
+
+/// What the clocks show, to go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClockReading {
+    /// The monotonic clock.
+    pub monotonic: Duration,
+    /// The CPU-time clocks.
+    pub busy: Duration,
 }
 
 impl Default for GuestClock {
     fn default() -> Self {
-        Self::resumed(Duration::ZERO)
+        Self::resumed(ClockReading::default())
     }
 }
 
 impl GuestClock {
-    /// A clock that goes on from a reading of [`GuestClock::elapsed`], so that a kernel which wakes elsewhere never
-    /// sees its monotonic clock go back.
-    pub fn resumed(elapsed: Duration) -> Self {
-        Self { started: Instant::now(), elapsed_before: elapsed, slept: Duration::ZERO }
+    /// Clocks that go on from a reading.
+    pub fn resumed(reading: ClockReading) -> Self {
+        Self {
+            started: Instant::now(),
+            monotonic_before: since_epoch().max(reading.monotonic),
+            busy_before: reading.busy,
+            slept: Duration::ZERO,
+        }
     }
 
-    /// The monotonic clock.
-    pub fn elapsed(&self) -> Duration {
-        self.elapsed_before.saturating_add(self.started.elapsed())
-    }
-
-    /// The time that was not slept.
-    fn busy(&self) -> Duration {
-        self.elapsed().saturating_sub(self.slept)
+    /// What the clocks show.
+    pub fn reading(&self) -> ClockReading {
+        let elapsed = self.started.elapsed();
+        ClockReading {
+            monotonic: self.monotonic_before.saturating_add(elapsed),
+            busy: self.busy_before.saturating_add(elapsed.saturating_sub(self.slept)),
+        }
     }
 
     pub(super) fn add_slept(&mut self, slept: Duration) {
         self.slept = self.slept.saturating_add(slept);
     }
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A clock of preview 1.
@@ -62,9 +83,9 @@ impl ClockId {
     /// What the clock shows, in nanoseconds.
     pub(super) fn now_ns(self, clock: &GuestClock) -> u64 {
         let reading = match self {
-            Self::Realtime => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-            Self::Monotonic => clock.elapsed(),
-            Self::Cpu => clock.busy(),
+            Self::Realtime => since_epoch(),
+            Self::Monotonic => clock.reading().monotonic,
+            Self::Cpu => clock.reading().busy,
         };
         u64::try_from(reading.as_nanos()).unwrap_or(u64::MAX)
     }

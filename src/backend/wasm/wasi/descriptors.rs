@@ -6,9 +6,6 @@ use super::meter::tariff;
 use crate::backend::wasm::vfs::{Errno, Fd, FdStat, Rights, SetTime, Stat, Stdio, Whence};
 use crate::domain::StreamName;
 
-/// The name of the only directory that is open when a guest starts.
-const PREOPENED: &str = "/";
-
 /// Bytes of an entry's head in a listing.
 const DIRENT_BYTES: usize = 24;
 
@@ -225,23 +222,19 @@ fn write_vectors(
 }
 
 pub(super) fn fd_prestat_get(call: &mut Call<'_>, fd: Fd, out: u32) -> Result<(), Fault> {
-    if !call.ctx.fs.file(fd)?.preopened {
-        return Err(Errno::Badf.into());
-    }
+    let name_bytes = u32::try_from(call.ctx.fs.preopened(fd)?.len()).map_err(|_| Errno::Overflow)?;
     // A tag of 0, a directory, then the length of its name.
     call.memory.write_u32(out, 0)?;
     let name_at = out.checked_add(4).ok_or(Errno::Fault)?;
-    Ok(call.memory.write_u32(name_at, PREOPENED.len() as u32)?)
+    Ok(call.memory.write_u32(name_at, name_bytes)?)
 }
 
 pub(super) fn fd_prestat_dir_name(call: &mut Call<'_>, fd: Fd, out: u32, len: u32) -> Result<(), Fault> {
-    if !call.ctx.fs.file(fd)?.preopened {
-        return Err(Errno::Badf.into());
-    }
-    if (len as usize) < PREOPENED.len() {
+    let name = call.ctx.fs.preopened(fd)?.as_bytes();
+    if (len as usize) < name.len() {
         return Err(Errno::Nametoolong.into());
     }
-    Ok(call.memory.write(out, PREOPENED.as_bytes())?)
+    Ok(call.memory.write(out, name)?)
 }
 
 /// A listing fills the buffer: an entry that does not fit is cut, and the guest asks for it again.

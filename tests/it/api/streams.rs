@@ -1,0 +1,143 @@
+//! Events as they happen, and clients that go away.
+
+use std::time::{Duration, Instant};
+
+use pymd::domain::Limits;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::TestApp;
+
+/// The next event, when the stream has one.
+async fn next(response: &mut Response, rest: &mut String) -> Option<(String, Value)> {
+    loop {
+        if let Some((block, after)) = rest.split_once("\n\n") {
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            let event = field("event: ").zip(field("data: "));
+            *rest = after.to_owned();
+            match event {
+                Some((name, data)) => return Some((name, serde_json::from_str(&data).unwrap())),
+                None => continue,
+            }
+        }
+        let chunk = response.chunk().await.unwrap()?;
+        rest.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+}
+
+async fn all(mut response: Response) -> Vec<(String, Value)> {
+    let (mut events, mut rest) = (Vec::new(), String::new());
+    while let Some(event) = next(&mut response, &mut rest).await {
+        events.push(event);
+    }
+    events
+}
+
+#[tokio::test]
+async fn execute_streams_outputs_in_order_and_the_report_at_last() {
+    let app = TestApp::start().await;
+    let code = "import sys, time\nprint('a'); time.sleep(0.2)\nprint('b', file=sys.stderr); time.sleep(0.2)\nprint('c')\n7";
+    let started = Instant::now();
+    let mut response = app.stream("/api/v1/execute", &json!({"code": code})).await;
+    let mut rest = String::new();
+    let (name, first) = next(&mut response, &mut rest).await.unwrap();
+    assert_eq!((name.as_str(), &first["output"]["text"]), ("output", &json!("a\n")));
+    assert!(started.elapsed() < Duration::from_millis(380), "the first output came before the last was made");
+
+    let mut events = vec![(name, first)];
+    while let Some(event) = next(&mut response, &mut rest).await {
+        events.push(event);
+    }
+    let texts: Vec<&str> = events.iter().filter_map(|(_, data)| data["output"]["text"].as_str()).collect();
+    assert_eq!(texts, ["a\n", "b\n", "c\n"]);
+    let (name, report) = events.last().unwrap();
+    assert_eq!((name.as_str(), &report["outcome"]["kind"]), ("done", &json!("completed")));
+    assert_eq!(report["stdout"], "a\nc\n");
+    assert!(events.iter().any(|(_, data)| data["output"]["type"] == "execute_result"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn displays_that_change_are_events_of_their_own() {
+    let app = TestApp::start().await;
+    let code = "from IPython.display import display, clear_output\nh = display('one', display_id=True)\nh.update('two')\nclear_output()\nprint('end')";
+    let events = all(app.stream("/api/v1/execute", &json!({"code": code})).await).await;
+    let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["output", "update_display", "clear_output", "output", "done"]);
+    for (name, data) in &events[..4] {
+        assert_eq!(data["event"], *name);
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn render_streams_cell_by_cell() {
+    let app = TestApp::start().await;
+    let content = "```\nprint(1)\n```\n\ntext\n\n```\n1/0\n```\n";
+    let events = all(app.stream("/api/v1/render", &json!({"content": content})).await).await;
+    let shape: Vec<(&str, &Value)> = events.iter().map(|(name, data)| (name.as_str(), &data["cell"])).collect();
+    let (zero, one, none) = (json!(0), json!(1), Value::Null);
+    assert_eq!(shape, [("output", &zero), ("cell", &zero), ("output", &one), ("cell", &one), ("done", &none)]);
+    assert_eq!(events[1].1["outcome"]["kind"], "completed");
+    assert_eq!((&events[3].1["outcome"]["kind"], &events[3].1["line"]), (&json!("python_error"), &json!(8)));
+    assert!(events[4].1["rendered"].as_str().unwrap().contains("ZeroDivisionError"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn other_clients_get_json() {
+    let app = TestApp::start().await;
+    for accept in ["*/*", "application/json", "text/event-stream;q=0", "text/html, */*;q=0.1"] {
+        let request = app.request(Method::POST, "/api/v1/execute").header("accept", accept);
+        let response = request.json(&json!({"code": "1"})).send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/json", "{accept}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_its_code() {
+    let app = TestApp::start().await;
+    for code in ["while True: pass", "import time; time.sleep(60)", "while True: print('x' * 100)"] {
+        for (path, body) in [
+            ("/api/v1/execute", json!({"code": code})),
+            ("/api/v1/render", json!({"content": format!("```\n{code}\n```\n")})),
+        ] {
+            let waiting = tokio::spawn(app.request(Method::POST, path).json(&body).send());
+            app.until_running(1).await;
+            waiting.abort();
+            app.until_running(0).await;
+
+            let response = app.stream(path, &body).await;
+            app.until_running(1).await;
+            drop(response);
+            app.until_running(0).await;
+        }
+    }
+    app.stop().await;
+}
+
+/// A client that asks for events and reads none must not keep a kernel beyond its deadline.
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_nothing_back() {
+    let limits = Limits { wall_ms: 1000, output_bytes: 64 << 20, ..Limits::default() };
+    let app = TestApp::builder().limits(limits).start().await;
+    let body = r#"{"code": "while True: print('x' * 1000)"}"#;
+    let mut connection = tokio::net::TcpStream::connect(&app.host).await.unwrap();
+    let request = format!(
+        "POST /api/v1/execute HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\naccept: text/event-stream\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        app.host,
+        app.token(),
+        body.len()
+    );
+    connection.write_all(request.as_bytes()).await.unwrap();
+    app.until_running(1).await;
+    let started = Instant::now();
+    app.until_running(0).await;
+    assert!(started.elapsed() < Duration::from_secs(3));
+    assert_eq!(app.execute("print(1)").await.json()["stdout"], "1\n");
+    drop(connection);
+    app.stop().await;
+}

@@ -1,0 +1,218 @@
+//! A real server in this process, on a port of its own.
+
+use std::time::Duration;
+
+use pymd::api::{App, serve};
+use pymd::config::{AdminToken, HttpConfig};
+use pymd::domain::Limits;
+use pymd::metrics::Metrics;
+use pymd::service::{Service, ServiceConfig};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::sandbox;
+
+/// The token of every test's server.
+const TOKEN: &str = "a-token-of-the-tests";
+
+/// What a test's server is like.
+pub struct Builder {
+    service: ServiceConfig,
+    http: HttpConfig,
+    ready: bool,
+}
+
+impl Builder {
+    /// What an execution may use.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.service.limits = limits;
+        self
+    }
+
+    /// How many run at once, and how many wait.
+    pub fn queue(mut self, max_running: usize, max_queued: usize) -> Self {
+        (self.service.max_running, self.service.max_queued) = (max_running, max_queued);
+        self
+    }
+
+    /// The largest body.
+    pub fn body_limit_bytes(mut self, bytes: usize) -> Self {
+        self.http.body_limit_bytes = bytes;
+        self
+    }
+
+    /// What running cells get at the end.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.http.shutdown_grace = grace;
+        self
+    }
+
+    /// Without a runtime.
+    pub fn preparing(mut self) -> Self {
+        self.ready = false;
+        self
+    }
+
+    /// Starts the server.
+    pub async fn start(self) -> TestApp {
+        let service = Service::new(self.service);
+        if self.ready {
+            service.set_ready(sandbox().await.clone(), "the runtime".to_owned(), "3".to_owned());
+        }
+        let token: AdminToken = TOKEN.parse().unwrap();
+        let app = App::new(service.clone(), token, self.http, Metrics::install().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve(app, listener, shutdown.clone()));
+        TestApp { host, service, shutdown, server, client: client() }
+    }
+}
+
+/// An HTTP client that follows nothing and keeps no cookies.
+pub fn client() -> Client {
+    // Another test may have chosen it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let timeout = Duration::from_secs(60);
+    Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(timeout).no_proxy().build().unwrap()
+}
+
+/// A server in this process.
+pub struct TestApp {
+    /// Address and port.
+    pub host: String,
+    /// What is behind it.
+    pub service: Service,
+    /// Cancelled, it stops.
+    pub shutdown: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+    client: Client,
+}
+
+impl TestApp {
+    /// What can be chosen.
+    pub fn builder() -> Builder {
+        let limits = Limits { wall_ms: 20_000, ..Limits::default() };
+        let service = ServiceConfig { limits, max_running: 8, max_queued: 8 };
+        Builder { service, http: HttpConfig::default(), ready: true }
+    }
+
+    /// A server as it comes.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// The token.
+    pub fn token(&self) -> &'static str {
+        TOKEN
+    }
+
+    /// A request without a token.
+    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.host))
+    }
+
+    /// A request with the token.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(TOKEN)
+    }
+
+    /// Asks for a path.
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path).send().await.unwrap()).await
+    }
+
+    /// Sends JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(body).send().await.unwrap()).await
+    }
+
+    /// Runs code.
+    pub async fn execute(&self, code: &str) -> Answer {
+        self.post("/api/v1/execute", &json!({ "code": code })).await
+    }
+
+    /// Sends JSON, and hears events.
+    pub async fn stream(&self, path: &str, body: &Value) -> Response {
+        let request = self.request(Method::POST, path).header(header::ACCEPT, "text/event-stream");
+        let response = request.json(body).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        response
+    }
+
+    /// Waits until so many executions run, for at most five seconds.
+    pub async fn until_running(&self, count: usize) {
+        for _ in 0..500 {
+            if self.service.stats().running == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{count} executions were to run: {:?}", self.service.stats());
+    }
+
+    /// Stops the server and waits for its end.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.wait().await;
+    }
+
+    /// Waits for the server's end.
+    pub async fn wait(self) {
+        tokio::time::timeout(Duration::from_secs(20), self.server).await.unwrap().unwrap().unwrap();
+        let stats = self.service.stats();
+        assert_eq!((stats.running, stats.queued), (0, 0), "executions outlived their server");
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: header::HeaderMap,
+    /// Its body.
+    pub text: String,
+}
+
+impl Answer {
+    /// Reads a response.
+    pub async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    /// A header, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// The body of a success.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/json");
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// The body of a problem, which must have everything that a problem has.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem: Value = serde_json::from_str(&self.text).unwrap();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("urn:pymd:problem:{code}"));
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        for name in ["title", "detail", "request_id"] {
+            assert!(problem[name].as_str().is_some_and(|text| !text.is_empty()), "{name}: {problem}");
+        }
+        problem
+    }
+}
