@@ -46,9 +46,8 @@ fn main() -> Result<()> {
 fn references(criterion: &mut Criterion, table: &mut Table) -> Option<Samples> {
     let mut memory = machine::Memcpy::default();
     let memcpy = measure(criterion, "memcpy of 40 MiB", Duration::from_secs(1), || Ok(memory.copy()));
-    let python = machine::python().map(|python| {
-        measure(criterion, "python3 process", Duration::from_secs(2), || machine::process(&python))
-    });
+    let python = machine::python()
+        .map(|python| measure(criterion, "python3 process", Duration::from_secs(2), || machine::process(&python)));
     let python = python.filter(|samples| samples.len() > 0);
     machine::rows(table, python.as_ref(), &machine::containers(), &memcpy);
     python

@@ -21,7 +21,7 @@ pub use limits::LimitSettings;
 pub use listen::ListenAddr;
 pub use log::{LogConfig, LogFormat, LogSettings};
 pub use settings::Settings;
-pub use token::{AdminToken, BadToken, TokenError};
+pub use token::{AdminToken, BadToken, TokenError, TokenText};
 
 use crate::domain::Limits;
 
@@ -121,9 +121,11 @@ impl Config {
             flag: "cache-dir",
             variable: "PYMD_CACHE_DIR",
         })?;
+        let bad_token = |error: BadToken| ConfigError::Value { key: "admin_token", message: error.to_string() };
+        let admin_token = settings.admin_token.map(|text| text.check().map_err(bad_token)).transpose()?;
         Ok(Self {
             listen: settings.listen.unwrap_or_default().0,
-            admin_token: settings.admin_token,
+            admin_token,
             data_dir: settings.data_dir.or_else(paths::default_data_dir),
             cache_dir,
             index_url: settings.index_url.unwrap_or_else(|| DEFAULT_INDEX_URL.to_owned()),

@@ -14,8 +14,8 @@ use crate::api::{ApiError, ProblemDetails};
 
 /// The start page runs its script and talks to this server. The inline styles and `data:` images are those of the
 /// rendered document in its frame, which inherits this policy; scripts of it are kept out by the frame's sandbox.
-const HOME_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; \
-                           img-src data:; media-src data:; font-src data:; base-uri 'none'; form-action 'none'; \
+const HOME_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+                           style-src 'self' 'unsafe-inline'; img-src data:; media-src data:; font-src data:; base-uri 'none'; form-action 'none'; \
                            frame-ancestors 'none'";
 const DOCS_POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
                            frame-ancestors 'none'";

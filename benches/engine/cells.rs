@@ -28,7 +28,12 @@ pub fn run(criterion: &mut Criterion, world: &World, python: Option<&Samples>, t
     table.times(name, &warm, against_process(warm.median(), python), Some(("median <= 1.5 ms", met)));
     if let Some(python) = python {
         let faster = ratio(python.median(), warm.median());
-        table.value("  the process : the fresh kernel", format!("{faster:.1} : 1"), String::new(), Some((">= 10 : 1", faster >= 10.0)));
+        table.value(
+            "  the process : the fresh kernel",
+            format!("{faster:.1} : 1"),
+            String::new(),
+            Some((">= 10 : 1", faster >= 10.0)),
+        );
     }
     let inside: Samples = inside.into_iter().collect();
     table.times("  of this, on the executor thread", &inside, "the rest: handing over and waking".to_owned(), None);

@@ -96,9 +96,8 @@ pub fn cells(criterion: &mut Criterion, world: &World, table: &mut Table) -> Res
         let mut session = world.session(setup)?;
         let (_, report) = session.run(world, ROOM)?;
         let mib = report.peak_memory_bytes >> 20;
-        let small = measure(criterion, &format!("small cell, {kind} kernel"), BUDGET, || {
-            Ok(session.run(world, SMALL_CELL)?.0)
-        });
+        let small =
+            measure(criterion, &format!("small cell, {kind} kernel"), BUDGET, || Ok(session.run(world, SMALL_CELL)?.0));
         let what = format!("`x = 1` with its checkpoint, {kind} kernel of {mib} MiB");
         table.times(&what, &small, String::new(), Some(("checkpoint <= 1 ms", small.median() <= SMALL_TARGET)));
         for pages in PAGES {

@@ -57,8 +57,18 @@ pub fn run(world: &World, table: &mut Table) -> Result<()> {
         let (with, without) = (Samples::from_iter(with), Samples::from_iter(without));
         let cost = ratio(with.median(), without.median());
         product *= cost;
-        table.times(&format!("CPU-bound loop, unmetered ({name})"), &without, natively(python.as_ref(), source, &without), None);
-        table.times(&format!("CPU-bound loop, metered ({name})"), &with, format!("{cost:.2} x the unmetered one"), None);
+        table.times(
+            &format!("CPU-bound loop, unmetered ({name})"),
+            &without,
+            natively(python.as_ref(), source, &without),
+            None,
+        );
+        table.times(
+            &format!("CPU-bound loop, metered ({name})"),
+            &with,
+            format!("{cost:.2} x the unmetered one"),
+            None,
+        );
     }
     let mean = product.powf(1.0 / LOOPS.len() as f64);
     let target = Some(("<= 1.4", mean <= TARGET));
@@ -86,7 +96,8 @@ fn natively(python: Option<&PathBuf>, source: &str, without: &Samples) -> String
     let timing = "import time\ntimes = []\nfor _ in range(6):\n    start = time.perf_counter()\n    work()\n    \
                   times.append(time.perf_counter() - start)\nimport sys\n\
                   print('.'.join(map(str, sys.version_info[:2])), sorted(times[1:])[2])";
-    let answer = python.and_then(|python| Command::new(python).args(["-c", &format!("{source}{timing}")]).output().ok());
+    let answer =
+        python.and_then(|python| Command::new(python).args(["-c", &format!("{source}{timing}")]).output().ok());
     let text = answer.and_then(|answer| String::from_utf8(answer.stdout).ok()).unwrap_or_default();
     let Some((version, seconds)) = text.trim().split_once(' ') else { return String::new() };
     let Ok(native) = seconds.parse().map(Duration::from_secs_f64) else { return String::new() };

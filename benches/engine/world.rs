@@ -138,17 +138,17 @@ pub fn measure(
     budget: Duration,
     mut once: impl FnMut() -> Result<Duration>,
 ) -> Samples {
-    let mut samples = Samples::default();
+    let mut samples = Vec::new();
     let mut group = criterion.benchmark_group("engine");
     group.sampling_mode(SamplingMode::Flat).sample_size(20).warm_up_time(budget / 5).measurement_time(budget);
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|iterations| {
             let one = || once().unwrap_or_else(|error| panic!("{name}: {error}"));
-            let times: Samples = std::iter::repeat_with(one).take(iterations as usize).collect();
-            samples.append(&times);
-            times.total()
+            let times: Vec<Duration> = std::iter::repeat_with(one).take(iterations as usize).collect();
+            samples.extend_from_slice(&times);
+            times.iter().sum()
         });
     });
     group.finish();
-    samples
+    samples.into_iter().collect()
 }

@@ -78,7 +78,12 @@ fn timed(command: &mut Command) -> Result<Duration> {
 }
 
 /// The rows that both tables share: process, container, memory.
-pub fn rows(table: &mut Table, python: Option<&Samples>, containers: &std::result::Result<Samples, String>, memcpy: &Samples) {
+pub fn rows(
+    table: &mut Table,
+    python: Option<&Samples>,
+    containers: &std::result::Result<Samples, String>,
+    memcpy: &Samples,
+) {
     match python {
         Some(samples) => table.times("python3 -c 'print(1)', a process", samples, String::new(), None),
         None => table.value("python3 -c 'print(1)', a process", "-".to_owned(), "skipped: no python3".to_owned(), None),

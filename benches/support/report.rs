@@ -11,16 +11,6 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + S
 pub struct Samples(Vec<Duration>);
 
 impl Samples {
-    /// Adds those of `others`.
-    pub fn append(&mut self, others: &Self) {
-        self.0.extend_from_slice(&others.0);
-    }
-
-    /// Their sum.
-    pub fn total(&self) -> Duration {
-        self.0.iter().sum()
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -110,7 +100,7 @@ impl Table {
             writeln!(out, "|")?;
             if number == 0 {
                 let [a, b, c, d, e] = widths.map(|width| "-".repeat(width));
-                writeln!(out, "| {a} | {b}: | {c}: | {d} | {e} |".replace("- |", "-|").as_str())?;
+                writeln!(out, "| {a} | {}: | {}: | {d} | {e} |", &b[1..], &c[1..])?;
             }
         }
         for note in &self.notes {

@@ -2,12 +2,11 @@
 
 import base64
 import io
-import os
 import sys
 
 import _pymd_streams
 from _pymd_base import BUILTINS as __builtins__
-from _pymd_base import HERE, class_name, clip, complain, safe_str, tell
+from _pymd_base import class_name, clip, complain, safe_str, tell
 
 _modules = sys.modules
 figure_format = "png"
@@ -80,23 +79,6 @@ def begin_cell(kind):
 def has_open():
     """Whether there may be figures to show: matplotlib's pyplot is loaded."""
     return "matplotlib.pyplot" in _modules
-
-
-def prepare_matplotlib():
-    """Puts the list of matplotlib's own fonts where it looks for it: making it takes half a second.
-
-    The list's name holds the version of its format; for any other, matplotlib makes its own.
-    """
-    target = os.environ.get("MPLCONFIGDIR", "")
-    try:
-        if not target or os.path.isdir(target):
-            return
-        os.makedirs(target)
-        for name in os.listdir(HERE + "mplcache"):
-            with open(f"{HERE}mplcache/{name}", "rb") as source, open(f"{target}/{name}", "wb") as copy:
-                copy.write(source.read())
-    except OSError:
-        pass
 
 
 def patch_artist(module):

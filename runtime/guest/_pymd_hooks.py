@@ -32,15 +32,11 @@ class _Loader:
 class Finder:
     """Finds the modules that are adapted, and leaves all others to the finders after it."""
 
-    def __init__(self, preparations, patches):
-        self._preparations = preparations
+    def __init__(self, patches):
         self._patches = patches
 
     def find_spec(self, name, path=None, target=None):
         """The module's spec with a loader that adapts it, or None."""
-        prepare = self._preparations.get(name)
-        if prepare is not None:
-            prepare()
         patch = self._patches.get(name)
         if patch is None:
             return None
@@ -51,6 +47,6 @@ class Finder:
         return spec
 
 
-def install(preparations, patches):
-    """Adapts modules from now on: `{name: function}` before a module is loaded, `{name: function of it}` after."""
-    sys.meta_path.insert(0, Finder(preparations, patches))
+def install(patches):
+    """Adapts modules from now on: `{name: function of the loaded module}`."""
+    sys.meta_path.insert(0, Finder(patches))

@@ -255,7 +255,7 @@ def _set_environment():
         TMPDIR="/tmp",
         PYTHONTZPATH="",
         MPLBACKEND="module://_pymd_mpl",
-        MPLCONFIGDIR="/tmp/matplotlib",
+        MPLCONFIGDIR="/var/cache/matplotlib",
     )
     try:
         os.chdir(_HOME)
@@ -275,7 +275,6 @@ def install():
     _pymd_streams.install()
     _pymd_input.install()
     _pymd_hooks.install(
-        {"matplotlib": _pymd_figures.prepare_matplotlib},
         {
             "asyncio.selector_events": _pymd_loop.patch_loop,
             "getpass": _pymd_input.patch_getpass,

@@ -35,7 +35,8 @@ pub fn check_host(request: &Request) -> Result<(), ApiError> {
 
 /// Name and port of a Host header.
 fn split_host(host: &str) -> Option<(&str, u16)> {
-    let end_of_name = if host.starts_with('[') { host.find(']')?.checked_add(1)? } else { host.find(':').unwrap_or(host.len()) };
+    let end_of_name =
+        if host.starts_with('[') { host.find(']')?.checked_add(1)? } else { host.find(':').unwrap_or(host.len()) };
     let (name, port) = host.split_at_checked(end_of_name)?;
     match port.strip_prefix(':') {
         Some(port) => Some((name, port.parse().ok()?)),
@@ -132,7 +133,5 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     let own_origin = text(&HOST).map(|host| format!("http://{host}"));
     let (site, origin) = (text(&SEC_FETCH_SITE), text(&ORIGIN));
     let fits = |said: Option<&str>, wanted: Option<&str>| said.is_none() || said == wanted;
-    (site.is_some() || origin.is_some())
-        && fits(site, Some("same-origin"))
-        && fits(origin, own_origin.as_deref())
+    (site.is_some() || origin.is_some()) && fits(site, Some("same-origin")) && fits(origin, own_origin.as_deref())
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::stream::{self, Stream, StreamExt as _};
 use futures::FutureExt as _;
+use futures::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
@@ -101,7 +101,9 @@ impl<T> Running<T> {
             }
         }
         // What happened before the end is there by now: nothing is waited for.
-        if self.open && let Some(Some(event)) = self.events.next().now_or_never() {
+        if self.open
+            && let Some(Some(event)) = self.events.next().now_or_never()
+        {
             return Some(Step::Event(event));
         }
         self.open = false;

@@ -1,9 +1,10 @@
 //! CPython compiled to WASI, run by wasmtime: images, kernels, checkpoints.
 //!
 //! ```text
-//! runtime (fetch, verify, split, compile) -> sandbox (engine, boot image, pool) -> kernel (cells, checkpoints)
-//!                                              memory: slots and images              guest: WASI over vfs, the door
-//!                                              executor: threads and shares          recorder: outputs
+//! runtime (fetch, verify, split, compile) -> machine (engine, module, threads) -> sandbox (images, pools)
+//!                                                                                    |
+//!          memory: slots and images      guest: WASI over vfs, the door      kernel (cells, checkpoints)
+//!          executor: threads and shares  recorder: outputs
 //! ```
 
 mod checkpoint;
@@ -12,6 +13,7 @@ mod engine;
 mod executor;
 mod guest;
 mod kernel;
+mod machine;
 pub mod memory;
 mod recorder;
 pub mod runtime;

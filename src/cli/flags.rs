@@ -28,12 +28,8 @@ impl BaseArgs {
     /// # Errors
     /// The file or the environment can't be used.
     pub fn load(&self, index_url: Option<String>) -> Result<Config, ConfigError> {
-        let flags = Settings {
-            cache_dir: self.cache_dir.clone(),
-            index_url,
-            log: self.log.clone(),
-            ..Settings::default()
-        };
+        let flags =
+            Settings { cache_dir: self.cache_dir.clone(), index_url, log: self.log.clone(), ..Settings::default() };
         Config::load(self.config.as_deref(), flags.or(Settings::from_environment()?))
     }
 }
@@ -59,12 +55,7 @@ pub struct LimitFlags {
 impl LimitFlags {
     /// What to ask the service for.
     pub fn request(&self) -> LimitsRequest {
-        LimitsRequest {
-            fuel: self.fuel,
-            memory_bytes: self.memory,
-            wall_ms: self.timeout,
-            output_bytes: self.output,
-        }
+        LimitsRequest { fuel: self.fuel, memory_bytes: self.memory, wall_ms: self.timeout, output_bytes: self.output }
     }
 
     /// `limits`, raised to what is asked for.

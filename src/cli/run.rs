@@ -58,16 +58,19 @@ pub async fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let (sender, receiver) = event_channel();
     // Both at once; when standard output is closed, the code is ended as a pipe would end it.
-    let (report, shown) = tokio::try_join!(
-        async { Ok(service.execute(request, Some(sender)).await?) },
-        async { show_all(receiver, echo).await.map_err(|error| Failure::fault(format!("cannot write: {error}"))) }
-    )?;
+    let (report, shown) = tokio::try_join!(async { Ok(service.execute(request, Some(sender)).await?) }, async {
+        show_all(receiver, echo).await.map_err(|error| Failure::fault(format!("cannot write: {error}")))
+    })?;
     finish(&report, shown)
 }
 
 /// Says how it ended, where the outputs did not.
 fn finish(report: &ExecuteReport, error_shown: bool) -> Result<u8, Failure> {
-    let told = matches!(report.outcome, Outcome::Exited { .. }) || error_shown;
+    let told = match report.outcome {
+        Outcome::PythonError { .. } => error_shown,
+        Outcome::Exited { .. } => true,
+        _ => false,
+    };
     if let Some(sentence) = report.outcome.sentence().filter(|_| !told) {
         // Nobody is left to tell when standard error is closed.
         let _ = writeln!(io::stderr(), "{sentence}");

@@ -30,7 +30,12 @@ pub struct ExecutorSettings {
     )]
     pub max_running: Option<usize>,
     /// Executions that wait for their turn; more are refused with 429 [default: 256]
-    #[arg(id = "executor_max_queued", long = "executor-max-queued", value_name = "N", env = "PYMD_EXECUTOR_MAX_QUEUED")]
+    #[arg(
+        id = "executor_max_queued",
+        long = "executor-max-queued",
+        value_name = "N",
+        env = "PYMD_EXECUTOR_MAX_QUEUED"
+    )]
     pub max_queued: Option<usize>,
 }
 

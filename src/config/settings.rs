@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser as _;
 use serde::Deserialize;
 
-use super::{AdminToken, ConfigError, ExecutorSettings, HttpSettings, LimitSettings, ListenAddr, LogSettings};
+use super::{ConfigError, ExecutorSettings, HttpSettings, LimitSettings, ListenAddr, LogSettings, TokenText};
 
 /// `self` where it says something, else `below`, field by field.
 macro_rules! layered {
@@ -43,7 +43,7 @@ pub struct Settings {
     pub pip_index_url: Option<String>,
     /// The bearer token. Prefer the variable: others see command lines [default: made at first start]
     #[arg(long, value_name = "TOKEN", env = "PYMD_ADMIN_TOKEN", hide_env_values = true)]
-    pub admin_token: Option<AdminToken>,
+    pub admin_token: Option<TokenText>,
     /// `[limits]`: what an execution may use.
     #[command(flatten)]
     pub limits: LimitSettings,
@@ -74,8 +74,8 @@ impl Settings {
             listen: self.listen.or(below.listen),
             data_dir: self.data_dir.or(below.data_dir),
             cache_dir: self.cache_dir.or(below.cache_dir),
-            // pip's variable is less than ours of the same layer, and more than any layer below.
-            index_url: self.index_url.or(self.pip_index_url).or(below.index_url),
+            // pip's variable is less than ours of the same layer, and more than any layer below. Empty is not set.
+            index_url: self.index_url.or(self.pip_index_url.filter(|url| !url.is_empty())).or(below.index_url),
             pip_index_url: below.pip_index_url,
             admin_token: self.admin_token.or(below.admin_token),
             limits: self.limits.or(below.limits),
@@ -105,20 +105,21 @@ impl Settings {
     /// # Errors
     /// It can't be read, is no TOML, or has an unknown key or a wrong value.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| ConfigError::Parse {
-            path: path.to_owned(),
-            message: describe(&error, &text),
-        })
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: describe(&error, &text) })
     }
 }
 
-/// The message with the line's number. The line itself is left out: it may hold the token.
+/// The message with the line's number and key. The rest of the line is left out: it may be the token.
 fn describe(error: &toml::de::Error, text: &str) -> String {
     let message = error.message().trim();
-    match error.span().and_then(|span| text.get(..span.start)) {
-        Some(before) => format!("line {}: {message}", before.matches('\n').count().saturating_add(1)),
-        None => message.to_owned(),
-    }
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return message.to_owned();
+    };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default();
+    let key = line.split_once('=').map(|(key, _)| format!(", `{}`", key.trim())).unwrap_or_default();
+    format!("line {}{key}: {message}", number.saturating_add(1))
 }

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 /// Name of the token's file in the data directory.
 const TOKEN_FILE: &str = "admin-token";
@@ -21,13 +22,17 @@ const TOKEN_BYTES: usize = 32;
 const MAX_TOKEN_BYTES: usize = 512;
 
 /// The bearer token: 1 to 512 of letters, digits, `-`, `.`, `_`, `~`, so that it can stand in a URL as it is.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AdminToken(String);
+
+/// What is given as the token, before it is checked: no message about other settings shows it.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct TokenText(String);
 
 /// Text that can't be a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a token is 1 to {MAX_TOKEN_BYTES} of letters, digits, `-`, `.`, `_` and `~`")]
+#[error("must be 1 to {MAX_TOKEN_BYTES} of letters, digits, `-`, `.`, `_` and `~`")]
 pub struct BadToken;
 
 /// Why there is no token.
@@ -44,7 +49,7 @@ pub enum TokenError {
         source: io::Error,
     },
     /// Somebody else may have read it.
-    #[error("others can read `{}`: delete it, and a new token is made (or `chmod 600` it if nobody did)", path.display())]
+    #[error("others can read `{}`: delete it, and a new token is made", path.display())]
     Open {
         /// The token's file.
         path: PathBuf,
@@ -69,6 +74,28 @@ impl fmt::Debug for AdminToken {
     }
 }
 
+impl fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenText(..)")
+    }
+}
+
+impl From<String> for TokenText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl TokenText {
+    /// The token.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn check(&self) -> Result<AdminToken, BadToken> {
+        self.0.parse()
+    }
+}
+
 impl FromStr for AdminToken {
     type Err = BadToken;
 
@@ -78,14 +105,6 @@ impl FromStr for AdminToken {
             return Err(BadToken);
         }
         Ok(Self(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for AdminToken {
-    type Error = BadToken;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
     }
 }
 
@@ -123,8 +142,7 @@ impl AdminToken {
         let token = Self::random()?;
         // Written whole under another name first, and given its own only if nobody was faster: nobody ever reads
         // half a token.
-        let staging = data_dir.join(format!(".{TOKEN_FILE}.{}", std::process::id()));
-        let _ = fs::remove_file(&staging);
+        let staging = data_dir.join(format!(".{TOKEN_FILE}.{}", Uuid::now_v7()));
         let written = OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -72,7 +72,7 @@ impl Service {
         let limits = request.limits.within(self.limits())?;
         let files = request.files.into_iter().map(RequestFile::decode).collect::<Result<Vec<_>, _>>()?;
         let _permit = self.0.admission.enter().await?;
-        let mut kernel = sandbox.kernel()?;
+        let mut kernel = sandbox.kernel_for(&request.code, &limits).await?;
         kernel.put_files(&files, &limits)?;
         let stdin = request.stdin.unwrap_or_default().into_bytes();
         let cell = CellRequest { code: request.code, name: "cell 1".to_owned(), stdin, limits };

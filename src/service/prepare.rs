@@ -68,7 +68,8 @@ impl PrepareError {
     }
 }
 
-/// Brings the runtime up and makes `service` ready with the sandbox that is returned; `progress` hears how far it is, beside the service itself.
+/// Brings the runtime up and makes `service` ready with the sandbox that is returned; `progress` hears how far it is,
+/// beside the service itself.
 ///
 /// Where the runtime is cached this takes less than a second, else a download of 100 MB and two minutes of compilation,
 /// which goes on in its thread when this future is dropped.

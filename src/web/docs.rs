@@ -172,7 +172,10 @@ fn name_type(page: &mut String, schema: &Value, depth: usize) {
     }
     if let Some(values) = schema["enum"].as_array() {
         for (number, value) in values.iter().enumerate() {
-            put(page, format_args!("{}<code>{}</code>", if number == 0 { "" } else { " | " }, escape(&value.to_string())));
+            put(
+                page,
+                format_args!("{}<code>{}</code>", if number == 0 { "" } else { " | " }, escape(&value.to_string())),
+            );
         }
         return;
     }

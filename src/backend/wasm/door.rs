@@ -9,8 +9,11 @@ use serde_json::{Map, Value};
 use wasmtime::{Caller, Extern, Linker, Memory, TypedFunc};
 
 use super::guest::{CellProblem, Guest};
-use super::recorder::{OutputLimit, bundle_bytes};
+use super::recorder::OutputLimit;
 use crate::domain::{MimeBundle, Output};
+use cost::{bundle_bytes, structure_bytes};
+
+mod cost;
 
 /// The request could not be understood or answered.
 const FAULT: i32 = -2;
@@ -75,21 +78,19 @@ pub fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-async fn call(
-    caller: &mut Caller<'_, Guest>,
-    at: u32,
-    len: u32,
-    out_at: u32,
-    out_len: u32,
-) -> wasmtime::Result<i32> {
+async fn call(caller: &mut Caller<'_, Guest>, at: u32, len: u32, out_at: u32, out_len: u32) -> wasmtime::Result<i32> {
     let (Some(memory), Some(alloc)) = exports(caller) else { return Ok(FAULT) };
     charge(caller, u64::from(len))?;
     let limit_bytes = caller.data().recorder.with(|recorder| recorder.limit_bytes());
-    if u64::from(len) > limit_bytes.saturating_add(FRAME_SLACK) {
+    let most = limit_bytes.saturating_add(FRAME_SLACK);
+    if u64::from(len) > most {
         return Err(OutputLimit { limit_bytes }.into());
     }
     let (bytes, guest) = memory.data_and_store_mut(&mut *caller);
     let Some(frame) = bytes.get(at as usize..).and_then(|rest| rest.get(..len as usize)) else { return Ok(FAULT) };
+    if structure_bytes(frame) as u64 > most {
+        return Err(OutputLimit { limit_bytes }.into());
+    }
     let Ok(request) = serde_json::from_slice::<Request>(frame) else { return Ok(FAULT) };
     let answer = handle(guest, request, len as usize)?;
     let Ok(answer_len) = u32::try_from(answer.len()) else { return Ok(FAULT) };
@@ -134,17 +135,18 @@ fn handle(guest: &mut Guest, request: Request, frame_bytes: usize) -> Result<Vec
         Request::Cell => return Ok(work(guest)),
         Request::Problems { items } => guest.problems = items,
         Request::Exit { code } => recorder.with(|recorder| recorder.ending.exit = Some(code)),
-        Request::Clear { wait } => recorder.with(|recorder| recorder.clear(wait)),
+        Request::Clear { wait } => recorder.with(|recorder| recorder.clear(wait, FRAME_BYTES))?,
         Request::Display { data, metadata, display_id: Some(id), update: true } => {
-            let bytes = bundle_bytes(&data) + FRAME_BYTES;
+            let bytes = bundle_bytes(&data) + bundle_bytes(&metadata) + id.len() + FRAME_BYTES;
             recorder.with(|recorder| recorder.update(id, data, metadata, bytes))?;
         }
         Request::Display { data, metadata, display_id, .. } => {
-            let bytes = bundle_bytes(&data) + FRAME_BYTES;
+            let id_bytes = display_id.as_ref().map_or(0, String::len);
+            let bytes = bundle_bytes(&data) + bundle_bytes(&metadata) + id_bytes + FRAME_BYTES;
             recorder.with(|recorder| recorder.push(Output::DisplayData { data, metadata, display_id }, bytes))?;
         }
         Request::Result { data, metadata } => {
-            let bytes = bundle_bytes(&data) + FRAME_BYTES;
+            let bytes = bundle_bytes(&data) + bundle_bytes(&metadata) + FRAME_BYTES;
             let output = Output::ExecuteResult { execution_count: count, data, metadata };
             recorder.with(|recorder| recorder.push(output, bytes))?;
         }

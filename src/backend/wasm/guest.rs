@@ -46,6 +46,8 @@ pub enum Work {
         /// The image format of captured figures.
         figure_format: &'static str,
     },
+    /// Collect garbage and take all that is left out of later collections, before an image is taken.
+    Freeze,
     /// Compile cells, run nothing.
     Check {
         /// The cells.
@@ -71,11 +73,11 @@ impl Guest {
     }
 
     /// Makes ready for a cell.
-    pub fn prepare(&mut self, cell: &CellRequest, work: Work, recorder: Recorder) {
-        if let Work::Run { count, .. } = &work {
+    pub fn prepare(&mut self, cell: &CellRequest, work: Option<Work>, recorder: Recorder) {
+        if let Some(Work::Run { count, .. }) = &work {
             self.count = *count;
         }
-        self.work = Some(work);
+        self.work = work;
         self.problems.clear();
         self.recorder.with(|shared| *shared = recorder);
         self.wasi.set_stdin(cell.stdin.clone());

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use wasmtime::{Trap, Val};
+use wasmtime::Trap;
 
 use super::checkpoint::{Checkpoint, State};
 use super::guest::{CellProblem, CheckCell, Work};
-use super::memory::{GlobalValue, Slot, collect};
+use super::machine::Live;
+use super::memory::{Slot, collect};
 use super::recorder::{Ending, OutputLimit, Recorder};
-use super::sandbox::{Inner, Live, SandboxError};
+use super::sandbox::{Inner, SandboxError};
 use super::wasi::Exit;
 use crate::backend::EventSender;
 use crate::domain::{CellReport, CellRequest, InputFile, Limits, Outcome, Output};
@@ -120,6 +121,7 @@ impl Kernel {
         let inner = Arc::clone(&self.inner);
         let cpu_share = cell.limits.cpu_share;
         inner
+            .machine
             .on_executor(cpu_share, async move {
                 let report = self.run_here(cell, events, cancel, keep).await?;
                 Ok((self, report))
@@ -177,6 +179,7 @@ impl Kernel {
         let cpu_share = limits.cpu_share;
         let request = CellRequest { code: String::new(), name: String::new(), stdin: Vec::new(), limits };
         inner
+            .machine
             .on_executor(cpu_share, async move {
                 let work = Work::Check { cells };
                 let returned = self.turn(&request, work, None, &CancellationToken::new()).await?;
@@ -199,11 +202,11 @@ impl Kernel {
     ) -> Result<Return, SandboxError> {
         let slot = self.slot.as_ref().ok_or(SandboxError::Broken("a kernel without memory"))?;
         if self.live.is_none() {
-            self.live = Some(self.inner.instantiate(slot, &self.state)?);
+            self.live = Some(self.inner.machine.instantiate(slot, &self.state)?);
         }
         let live = self.live.as_mut().ok_or(SandboxError::Broken("a cell without a store"))?;
         let recorder = Recorder::new(cell.limits.output_bytes, events);
-        live.store.data_mut().prepare(cell, work, recorder);
+        live.store.data_mut().prepare(cell, Some(work), recorder);
         live.store.set_fuel(cell.limits.fuel)?;
         let deadline = Duration::from_millis(cell.limits.wall_ms);
         Ok(tokio::select! {
@@ -271,28 +274,6 @@ impl Drop for Kernel {
         if let Some(slot) = self.slot.take() {
             self.inner.recycle(slot);
         }
-    }
-}
-
-impl Live {
-    /// Hands `source` to the guest and runs it. 0 is success, 1 an exception that was shown.
-    pub(super) async fn turn(&mut self, source: &str) -> wasmtime::Result<u32> {
-        let len = u32::try_from(source.len())?;
-        let at = self.alloc.call_async(&mut self.store, len).await?;
-        self.memory.write(&mut self.store, at as usize, source.as_bytes())?;
-        self.turn.call_async(&mut self.store, (at, len)).await
-    }
-
-    pub(super) fn read_globals(&mut self) -> Vec<GlobalValue> {
-        let globals = self.globals.iter().map(|(name, global)| {
-            let value = match global.get(&mut self.store) {
-                Val::I32(value) => i64::from(value),
-                Val::I64(value) => value,
-                _ => 0,
-            };
-            GlobalValue { name: name.clone(), value }
-        });
-        globals.collect()
     }
 }
 

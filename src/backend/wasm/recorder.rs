@@ -1,8 +1,7 @@
 //! What a running cell shows: collected in order, counted against its limit, streamed to who listens.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-
-use serde_json::Value;
 
 use super::wasi::OutputSink;
 use crate::backend::EventSender;
@@ -32,6 +31,8 @@ pub struct Ending {
 #[derive(Default)]
 pub struct Recorder {
     outputs: Vec<Output>,
+    /// Where the displays of an id are in `outputs`.
+    displays: HashMap<String, Vec<usize>>,
     /// Bytes of a UTF-8 sequence that is still incomplete, for stdout and stderr.
     partial: [Vec<u8>; 2],
     clear_next: bool,
@@ -133,8 +134,11 @@ impl Recorder {
     pub fn push(&mut self, output: Output, bytes: usize) -> Result<(), OutputLimit> {
         self.charge_whole(bytes)?;
         self.apply_clear();
-        self.outputs.push(output.clone());
-        self.send(|| Event::Output { output });
+        self.send(|| Event::Output { output: output.clone() });
+        if let Output::DisplayData { display_id: Some(id), .. } = &output {
+            self.displays.entry(id.clone()).or_default().push(self.outputs.len());
+        }
+        self.outputs.push(output);
         Ok(())
     }
 
@@ -147,16 +151,21 @@ impl Recorder {
         charged
     }
 
-    /// `update_display`: replaces what every display of that id shows.
+    /// `update_display`: replaces what every display of that id shows; each of them costs `bytes`.
     ///
     /// # Errors
     /// When it does not fit; then nothing changes.
-    pub fn update(&mut self, id: String, data: MimeBundle, metadata: MimeBundle, bytes: usize) -> Result<(), OutputLimit> {
-        self.charge_whole(bytes)?;
-        for output in &mut self.outputs {
-            if let Output::DisplayData { data: shown, metadata: about, display_id: Some(other) } = output
-                && *other == id
-            {
+    pub fn update(
+        &mut self,
+        id: String,
+        data: MimeBundle,
+        metadata: MimeBundle,
+        bytes: usize,
+    ) -> Result<(), OutputLimit> {
+        let shown = self.displays.get(&id).map_or(0, Vec::len);
+        self.charge_whole(bytes.saturating_mul(shown.max(1)))?;
+        for place in self.displays.get(&id).into_iter().flatten() {
+            if let Some(Output::DisplayData { data: shown, metadata: about, .. }) = self.outputs.get_mut(*place) {
                 shown.clone_from(&data);
                 about.clone_from(&metadata);
             }
@@ -165,19 +174,29 @@ impl Recorder {
         Ok(())
     }
 
-    /// `clear_output`.
-    pub fn clear(&mut self, wait: bool) {
+    /// `clear_output`; `bytes` is what it costs, as whoever watches may be slow to hear of it.
+    ///
+    /// # Errors
+    /// When it does not fit; then nothing changes.
+    pub fn clear(&mut self, wait: bool, bytes: usize) -> Result<(), OutputLimit> {
+        self.charge_whole(bytes)?;
         self.clear_next = wait;
         if !wait {
-            self.outputs.clear();
+            self.forget();
         }
         self.send(|| Event::ClearOutput { wait });
+        Ok(())
     }
 
     fn apply_clear(&mut self) {
         if std::mem::take(&mut self.clear_next) {
-            self.outputs.clear();
+            self.forget();
         }
+    }
+
+    fn forget(&mut self) {
+        self.outputs.clear();
+        self.displays.clear();
     }
 
     fn send(&self, event: impl FnOnce() -> Event) {
@@ -195,8 +214,8 @@ fn decode(bytes: &[u8]) -> (String, Vec<u8>) {
         text.push_str(chunk.valid());
         let invalid = chunk.invalid();
         if !invalid.is_empty() {
-            let cut_off = chunks.peek().is_none()
-                && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+            let cut_off =
+                chunks.peek().is_none() && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
             if cut_off {
                 return (text, invalid.to_vec());
             }
@@ -204,17 +223,4 @@ fn decode(bytes: &[u8]) -> (String, Vec<u8>) {
         }
     }
     (text, Vec::new())
-}
-
-/// What a bundle costs: the bytes of its values.
-pub fn bundle_bytes(bundle: &MimeBundle) -> usize {
-    fn value_bytes(value: &Value) -> usize {
-        match value {
-            Value::String(text) => text.len(),
-            Value::Array(items) => items.iter().map(value_bytes).sum::<usize>() + 8 * items.len(),
-            Value::Object(map) => map.iter().map(|(key, value)| key.len() + value_bytes(value) + 8).sum(),
-            _ => 8,
-        }
-    }
-    bundle.iter().map(|(mime, value)| mime.len() + value_bytes(value)).sum()
 }

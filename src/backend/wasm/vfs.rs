@@ -10,6 +10,7 @@
 //! resolve.rs   from a path to a file                     names.rs   making, removing, linking, renaming
 //! inode.rs     files, directories, links                 content.rs chunks of a file
 //! table.rs     open files     rights.rs  errno.rs        lower.rs, tree.rs  read-only layers
+//! quota.rs     counters                                  listing.rs readdir
 //! ```
 //!
 //! Paths are those of a Unix: `..` at the root is the root, absolute symbolic links start there. Each operation either

@@ -5,9 +5,7 @@ use crate::support::TestApp;
 /// The values of an attribute.
 fn attributes<'a>(page: &'a str, name: &str) -> Vec<&'a str> {
     let start = format!(" {name}=\"");
-    page.match_indices(&start)
-        .map(|(at, _)| page[at + start.len()..].split('"').next().unwrap())
-        .collect()
+    page.match_indices(&start).map(|(at, _)| page[at + start.len()..].split('"').next().unwrap()).collect()
 }
 
 #[tokio::test]

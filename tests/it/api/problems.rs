@@ -67,7 +67,11 @@ async fn unknown_routes_and_methods_are_problems() {
     for path in ["/nothing", "/api/v1", "/api/v2/execute", "/health/", "//", "/assets", "/assets/../health"] {
         let answer = Answer::of(app.anonymous(Method::GET, path).send().await.unwrap()).await;
         // The last one is `/health` by the time the client sends it.
-        if path.starts_with("/assets/") { answer.json() } else { answer.problem(404, "not_found") };
+        if path.starts_with("/assets/") {
+            answer.json()
+        } else {
+            answer.problem(404, "not_found")
+        };
     }
     app.get("/assets/nothing.css").await.problem(404, "not_found");
 

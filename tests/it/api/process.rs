@@ -40,7 +40,7 @@ async fn serve_prints_one_line_and_drains_on_a_signal() {
     server.signal(Signal::TERM);
     let report: Value = running.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(report["stdout"], "end\n");
-    let (status, rest, log) = server.wait();
+    let (status, rest, log) = server.wait().await;
     assert_eq!((status.code(), rest.as_str()), (Some(0), ""), "{log}");
     assert!(!log.contains(&token), "the log has no token");
 
@@ -62,25 +62,22 @@ async fn a_second_signal_ends_at_once() {
     server.signal(Signal::INT);
     tokio::time::sleep(Duration::from_millis(200)).await;
     server.signal(Signal::INT);
-    let (status, ..) = server.wait();
+    let (status, ..) = server.wait().await;
     assert_eq!(status.code(), Some(130));
     assert!(started.elapsed() < Duration::from_secs(2));
     assert!(running.await.unwrap().is_err());
 }
 
-#[test]
-fn a_server_answers_while_its_runtime_cannot_be_had() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_answers_while_its_runtime_cannot_be_had() {
     let (data, cache) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let cache = cache.path().to_str().unwrap();
     let server = Server::start(data.path(), &["--cache-dir", cache, "--index-url", "http://127.0.0.1:1/simple"]);
-    let address = server.address().0.to_owned();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let health: Value = runtime.block_on(async {
-        client().get(format!("{address}/health")).send().await.unwrap().json().await.unwrap()
-    });
+    let url = format!("{}/health", server.address().0);
+    let health: Value = client().get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(health["status"], "preparing");
     server.signal(Signal::TERM);
-    let (status, ..) = server.wait();
+    let (status, ..) = server.wait().await;
     assert_eq!(status.code(), Some(0), "a preparation holds nothing back");
 }
 
@@ -138,8 +135,7 @@ async fn run_takes_files_standard_input_and_answers_json() {
     assert_eq!((&report["stdout"], &report["result"]["text/plain"]), (&json!("abab\n"), &json!("42")));
     assert_eq!(text(&output.stdout).lines().count(), 1);
 
-    let mut child =
-        pymd().args(["run", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = pymd().args(["run", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"print('from stdin')").unwrap();
     assert_eq!(text(&child.wait_with_output().unwrap().stdout), "from stdin\n");
 

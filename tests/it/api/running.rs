@@ -56,9 +56,10 @@ async fn render_answers_in_each_format() {
             assert_eq!(report["cells"][0]["outcome"]["kind"], "completed");
         }
     }
-    let whole = |path| app.post(path, &json!({"content": content, "standalone": true}));
-    assert!(whole("/api/v1/render").await.json()["rendered"].as_str().unwrap().contains("<html"));
-    let preview = whole("/api/v1/render/preview").await.json();
+    let whole = json!({"content": content, "standalone": true});
+    let page = app.post("/api/v1/render", &whole).await.json();
+    assert!(page["rendered"].as_str().unwrap().contains("<html"));
+    let preview = app.post("/api/v1/render/preview", &whole).await.json();
     assert!(!preview["rendered"].as_str().unwrap().contains("<html"), "a preview is a fragment");
     app.stop().await;
 }

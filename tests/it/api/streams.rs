@@ -37,7 +37,8 @@ async fn all(mut response: Response) -> Vec<(String, Value)> {
 #[tokio::test]
 async fn execute_streams_outputs_in_order_and_the_report_at_last() {
     let app = TestApp::start().await;
-    let code = "import sys, time\nprint('a'); time.sleep(0.2)\nprint('b', file=sys.stderr); time.sleep(0.2)\nprint('c')\n7";
+    let code =
+        "import sys, time\nprint('a'); time.sleep(0.2)\nprint('b', file=sys.stderr); time.sleep(0.2)\nprint('c')\n7";
     let started = Instant::now();
     let mut response = app.stream("/api/v1/execute", &json!({"code": code})).await;
     let mut rest = String::new();
@@ -61,7 +62,8 @@ async fn execute_streams_outputs_in_order_and_the_report_at_last() {
 #[tokio::test]
 async fn displays_that_change_are_events_of_their_own() {
     let app = TestApp::start().await;
-    let code = "from IPython.display import display, clear_output\nh = display('one', display_id=True)\nh.update('two')\nclear_output()\nprint('end')";
+    let code = "from IPython.display import display, clear_output\nh = display('one', display_id=True)\n\
+                h.update('two')\nclear_output()\nprint('end')";
     let events = all(app.stream("/api/v1/execute", &json!({"code": code})).await).await;
     let names: Vec<&str> = events.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["output", "update_display", "clear_output", "output", "done"]);

@@ -54,13 +54,13 @@ impl Server {
     }
 
     /// Waits for the end; the result is how it ended, and what it printed after its line and to standard error.
-    pub fn wait(mut self) -> (ExitStatus, String, String) {
+    pub async fn wait(mut self) -> (ExitStatus, String, String) {
         let deadline = Instant::now() + Duration::from_secs(20);
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
                 None if Instant::now() > deadline => panic!("the server does not end"),
-                None => std::thread::sleep(Duration::from_millis(10)),
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
         let (mut rest, mut log) = (String::new(), String::new());

@@ -106,6 +106,15 @@ impl Image {
         })
     }
 
+    /// Writes its bytes to an empty file, leaving out what is zero; the file has its full length.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write_to(&self, file: &File) -> io::Result<()> {
+        file.set_len(self.len as u64)?;
+        write_sparse(file, self.bytes(), 0)
+    }
+
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: `map` is a live read-only mapping of `len` bytes that never change, unmapped only by `drop`.

@@ -25,6 +25,5 @@ pub const FILES: &[(&str, &str)] = &[
     ("_pymd_mpl.py", include_str!("../../../../runtime/guest/_pymd_mpl.py")),
     ("_pymd_runner.py", include_str!("../../../../runtime/guest/_pymd_runner.py")),
     ("_pymd_streams.py", include_str!("../../../../runtime/guest/_pymd_streams.py")),
-    ("mplcache/fontlist-v3.11.0.json", include_str!("../../../../runtime/guest/mplcache/fontlist-v3.11.0.json")),
     ("pymd.py", include_str!("../../../../runtime/guest/pymd.py")),
 ];

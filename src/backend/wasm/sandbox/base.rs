@@ -1,0 +1,81 @@
+//! An image that fresh kernels start from, and its pool of kernels that are ready to run.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::SandboxError;
+use crate::backend::wasm::checkpoint::Checkpoint;
+use crate::backend::wasm::machine::{Live, Machine};
+use crate::backend::wasm::memory::{Image, PageMap, Slot};
+
+/// A slot that wrote more than this many pages is given back to the system: putting 8 MiB back costs more than
+/// mapping anew.
+const RECYCLED_PAGES: usize = 2048;
+
+/// An image and its pool.
+pub(super) struct Base {
+    /// The state that its kernels start in.
+    pub checkpoint: Checkpoint,
+    ready: Mutex<Vec<Ready>>,
+    capacity: usize,
+}
+
+/// A kernel that nothing has run in.
+struct Ready {
+    slot: Arc<Slot>,
+    live: Live,
+}
+
+impl Base {
+    pub fn new(checkpoint: Checkpoint, capacity: usize) -> Self {
+        Self { checkpoint, ready: Mutex::default(), capacity }
+    }
+
+    pub fn image(&self) -> &Arc<Image> {
+        &self.checkpoint.state().image
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Vec<Ready>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kernels that are ready.
+    pub fn ready(&self) -> usize {
+        self.pool().len()
+    }
+
+    /// Memory in the image's state, with a store over it where the pool has one.
+    pub fn take(&self) -> Result<(Arc<Slot>, Option<Live>), SandboxError> {
+        let ready = self.pool().pop();
+        Ok(match ready {
+            Some(Ready { slot, live }) => (slot, Some(live)),
+            None => (Arc::new(Slot::new(Arc::clone(self.image()))?), None),
+        })
+    }
+
+    fn put(&self, machine: &Machine, slot: Arc<Slot>) -> Result<(), SandboxError> {
+        let live = machine.instantiate(&slot, &self.checkpoint)?;
+        let mut pool = self.pool();
+        if pool.len() < self.capacity {
+            pool.push(Ready { slot, live });
+        }
+        Ok(())
+    }
+
+    /// Fills the pool with kernels on fresh memory.
+    pub fn fill(&self, machine: &Machine) -> Result<(), SandboxError> {
+        while self.ready() < self.capacity {
+            self.put(machine, Arc::new(Slot::new(Arc::clone(self.image()))?))?;
+        }
+        Ok(())
+    }
+
+    /// Puts used memory in order again and keeps it, unless the pool is full or too much was written.
+    pub fn refill(&self, machine: &Machine, mut slot: Arc<Slot>) -> Result<(), SandboxError> {
+        if self.ready() >= self.capacity || slot.private_pages()? > RECYCLED_PAGES {
+            return Ok(());
+        }
+        let exclusive = Arc::get_mut(&mut slot).ok_or(SandboxError::Broken("a store outlived its kernel"))?;
+        exclusive.restore(&PageMap::default(), self.image().byte_len(), true)?;
+        self.put(machine, slot)
+    }
+}
