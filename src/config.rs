@@ -78,10 +78,12 @@ pub enum ConfigError {
         /// What it must be.
         message: String,
     },
-    /// The environment cannot be read as settings.
-    #[error("the environment is not valid: {message}")]
+    /// A variable of the environment has a value that it cannot have.
+    #[error("the environment variable `{variable}` is not valid: {message}")]
     Environment {
-        /// Which variable, and what is wrong with it.
+        /// Its name.
+        variable: String,
+        /// What is wrong with it.
         message: String,
     },
     /// There is no default for a directory.

@@ -5,11 +5,13 @@ It runs in a fresh kernel, of whose namespace it leaves nothing behind.
 
 
 def _warm():
+    import gc
     import io
 
     import matplotlib.pyplot as plt
     import numpy as np
     import pandas as pd
+    from matplotlib import font_manager
 
     frame = pd.DataFrame({"x": np.arange(4), "y": np.random.default_rng(1).normal(size=4), "z": list("abab")})
     frame.describe()
@@ -22,10 +24,13 @@ def _warm():
     axes.plot(frame.x, frame.y, label="line")
     axes.bar(frame.x, frame.y)
     axes.hist(frame.y)
-    axes.set_title("title $x$")
+    axes.set_title("title")
     axes.legend()
     figure.savefig(io.BytesIO(), format="png", bbox_inches="tight")
     plt.close(figure)
+    # Its fonts are open files, which an image can't hold.
+    font_manager._get_font.cache_clear()
+    gc.collect()
 
 
 _warm()

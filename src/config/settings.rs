@@ -1,8 +1,10 @@
 //! The settings as they are given, all optional: one layer over another.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
-use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser as _};
 use serde::Deserialize;
 
 use super::{ConfigError, ExecutorSettings, HttpSettings, LimitSettings, ListenAddr, LogSettings, TokenText};
@@ -90,14 +92,11 @@ impl Settings {
     /// # Errors
     /// A variable has a value that it cannot have.
     pub fn from_environment() -> Result<Self, ConfigError> {
-        match Environment::try_parse_from(std::iter::empty::<&str>()) {
-            Ok(environment) => Ok(environment.settings),
-            Err(error) => {
-                let text = error.to_string();
-                let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                Err(ConfigError::Environment { message })
-            }
-        }
+        let parsed = Environment::try_parse_from(std::iter::empty::<&str>());
+        parsed.map(|environment| environment.settings).map_err(|error| ConfigError::Environment {
+            variable: variable_of(&error),
+            message: error.source().map_or_else(|| "has an impossible value".to_owned(), ToString::to_string),
+        })
     }
 
     /// What a file sets.
@@ -110,6 +109,17 @@ impl Settings {
         toml::from_str(&text)
             .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: describe(&error, &text) })
     }
+}
+
+/// The variable that a parser's error is about; the error itself names the flag.
+fn variable_of(error: &clap::Error) -> String {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return "PYMD_".to_owned() };
+    let command = Environment::command();
+    let same = |argument: &&clap::Arg| {
+        argument.get_long().is_some_and(|long| flag.split(' ').next() == Some(&format!("--{long}")))
+    };
+    let variable = command.get_arguments().find(same).and_then(|argument| argument.get_env());
+    variable.map_or_else(|| flag.clone(), |variable| variable.to_string_lossy().into_owned())
 }
 
 /// The message with the line's number and key. The rest of the line is left out: it may be the token.

@@ -138,7 +138,13 @@ impl Sandbox {
         if !make::wants_warm(code) {
             return self.kernel();
         }
-        let warm = self.warm().await?;
+        let warm = match self.warm().await {
+            Ok(warm) => warm,
+            Err(error) => {
+                tracing::warn!(%error, "there is no warm image: packages are imported by each kernel");
+                return self.kernel();
+            }
+        };
         if warm.checkpoint.memory_bytes() as u64 + WARM_HEADROOM_BYTES > limits.memory_bytes {
             return self.kernel();
         }

@@ -106,7 +106,10 @@ fn the_environment_lists_itself_and_is_checked() {
     assert!(!help.contains("very-secret"));
     for (variable, value) in [("PYMD_LIMITS_FUEL", "much"), ("PYMD_LISTEN", "x"), ("PYMD_LOG", "=,=")] {
         let output = pymd().args(["run", "-c", "1"]).env(variable, value).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{variable}: {}", String::from_utf8_lossy(&output.stderr));
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{variable}: {message}");
+        let name = if variable == "PYMD_LOG" { "log.filter" } else { variable };
+        assert!(message.contains(name), "{variable}: {message}");
     }
 }
 

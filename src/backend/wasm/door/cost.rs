@@ -10,28 +10,22 @@ const ITEM_BYTES: usize = 32;
 /// What an entry of an object costs besides its text, and the object itself.
 const ENTRY_BYTES: usize = 64;
 const OBJECT_BYTES: usize = 512;
-/// Objects no deeper than this are there in every frame: itself, and its bundles.
-const FRAME_DEPTH: usize = 2;
+/// Every frame has that many: itself, and its bundles.
+const FRAME_OBJECTS: usize = 3;
 
 /// What the pieces of a frame will cost, found before anything of it is built. Not JSON: any number.
 pub fn structure_bytes(frame: &[u8]) -> usize {
-    let (mut bytes, mut depth) = (0_usize, 0_usize);
+    let (mut items, mut objects) = (0_usize, 0_usize);
     let mut rest = frame.iter();
     while let Some(byte) = rest.next() {
         match byte {
             b'"' => skip_string(&mut rest),
-            b',' => bytes += ITEM_BYTES,
-            b'{' => {
-                depth += 1;
-                if depth > FRAME_DEPTH {
-                    bytes += OBJECT_BYTES;
-                }
-            }
-            b'}' => depth = depth.saturating_sub(1),
+            b',' => items += 1,
+            b'{' => objects += 1,
             _ => (),
         }
     }
-    bytes
+    items * ITEM_BYTES + objects.saturating_sub(FRAME_OBJECTS) * OBJECT_BYTES
 }
 
 /// Goes past the end of a string whose opening quote was read.
