@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use criterion::Criterion;
 
-use report::{Result, Samples, Table};
+use machine::References;
+use report::{Result, Table};
 use world::{World, measure};
 
 fn main() -> Result<()> {
@@ -27,11 +28,13 @@ fn main() -> Result<()> {
         // `cargo test --all-targets` starts benchmarks, too: there is nothing to test.
         return Ok(());
     }
+    let busy = machine::busy();
     let mut criterion = Criterion::default().configure_from_args();
     let world = World::new()?;
-    let mut table = Table::new("Engine");
-    let python = references(&mut criterion, &mut table);
-    cells::run(&mut criterion, &world, python.as_ref(), &mut table)?;
+    let mut table = Table::new("Engine", busy);
+    let references = references(&mut criterion);
+    references.rows(&mut table);
+    cells::run(&mut criterion, &world, &references, &mut table)?;
     checkpoints::cost_by_pages(&mut criterion, &mut table)?;
     checkpoints::cells(&mut criterion, &world, &mut table)?;
     checkpoints::restores(&mut criterion, &world, &mut table)?;
@@ -42,13 +45,17 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What the machine itself takes. The result are the times of a `python3 -c` process.
-fn references(criterion: &mut Criterion, table: &mut Table) -> Option<Samples> {
+/// What the machine itself takes.
+fn references(criterion: &mut Criterion) -> References {
     let mut memory = machine::Memcpy::default();
     let memcpy = measure(criterion, "memcpy of 40 MiB", Duration::from_secs(1), || Ok(memory.copy()));
-    let python = machine::python()
-        .map(|python| measure(criterion, "python3 process", Duration::from_secs(2), || machine::process(&python)));
-    let python = python.filter(|samples| samples.len() > 0);
-    machine::rows(table, python.as_ref(), &machine::containers(), &memcpy);
-    python
+    let python = machine::python();
+    let mut processes = |name: &str, bare| {
+        let python = python.as_ref()?;
+        let samples = measure(criterion, name, Duration::from_secs(2), || machine::process(python, bare));
+        (samples.len() > 0).then_some(samples)
+    };
+    let process = processes("python3 process", false);
+    let bare_process = processes("bare python3 process", true);
+    References { process, bare_process, containers: machine::containers(), memcpy }
 }

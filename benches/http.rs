@@ -14,8 +14,8 @@ mod server;
 
 use std::time::Duration;
 
-use machine::against_process;
-use report::{Result, Samples, Table, ratio};
+use machine::References;
+use report::{Result, Table, ratio};
 use serde_json::{Value, json};
 
 use client::{Clients, Load, Request};
@@ -41,24 +41,33 @@ fn main() -> Result<()> {
         // `cargo test --all-targets` starts benchmarks, too: there is nothing to test.
         return Ok(());
     }
+    let busy = machine::busy();
+    let mut table = Table::new("HTTP", busy);
+    let references = references()?;
+    references.rows(&mut table);
     let server = Server::start()?;
     let clients = Clients::new(&server)?;
-    let mut table = Table::new("HTTP");
-    let python = references(&mut table)?;
-    quick(&clients, python.as_ref(), &mut table)?;
+    quick(&clients, &references, &mut table)?;
     beside_hogs(&clients, &mut table)?;
     table.print()?;
     server.stop()
 }
 
-/// What the machine itself takes. The result are the times of a `python3 -c` process.
-fn references(table: &mut Table) -> Result<Option<Samples>> {
+/// What the machine itself takes.
+fn references() -> Result<References> {
     let mut memory = machine::Memcpy::default();
-    let memcpy: Samples = (0..COPIES).map(|_| memory.copy()).collect();
-    let process = |python| (0..PROCESSES).map(|_| machine::process(&python)).collect::<Result<Samples>>();
-    let python = machine::python().map(process).transpose()?;
-    machine::rows(table, python.as_ref(), &machine::containers(), &memcpy);
-    Ok(python)
+    let memcpy = (0..COPIES).map(|_| memory.copy()).collect();
+    let python = machine::python();
+    let processes = |bare| {
+        let python = python.as_ref();
+        python.map(|python| (0..PROCESSES).map(|_| machine::process(python, bare)).collect()).transpose()
+    };
+    Ok(References {
+        process: processes(false)?,
+        bare_process: processes(true)?,
+        containers: machine::containers(),
+        memcpy,
+    })
 }
 
 fn print_request() -> Request {
@@ -70,15 +79,15 @@ fn print_request() -> Request {
 }
 
 /// One client, and [`CLIENTS`] of them.
-fn quick(clients: &Clients, python: Option<&Samples>, table: &mut Table) -> Result<()> {
+fn quick(clients: &Clients, references: &References, table: &mut Table) -> Result<()> {
     let health = Request { path: "/health", body: None, check: |answer| answer["status"] == "ok" };
     let load = clients.run(&health, 1, Duration::ZERO, PHASE / 2)?;
     table.times("GET /health, 1 client", &load.samples, format!("{}: what HTTP itself takes", rate(&load)), None);
 
     let one = clients.run(&print_request(), 1, Duration::ZERO, PHASE)?;
     let met = one.samples.median() <= MEDIAN_TARGET;
-    let remark = format!("{}; {}", rate(&one), against_process(one.samples.median(), python));
-    table.times("POST /execute print(1), 1 client", &one.samples, remark, Some(("median <= 2.5 ms", met)));
+    table.times("POST /execute print(1), 1 client", &one.samples, rate(&one), Some(("median <= 2.5 ms", met)));
+    references.compare(table, "this", one.samples.median());
 
     let name = format!("POST /execute print(1), {CLIENTS} clients without a pause");
     let many = clients.run(&print_request(), CLIENTS, Duration::ZERO, PHASE)?;

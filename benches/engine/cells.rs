@@ -7,7 +7,7 @@ use pymd::backend::wasm::Sandbox;
 use pymd::domain::{CellReport, StreamName};
 use tokio_util::sync::CancellationToken;
 
-use crate::machine::{CODE, against_process};
+use crate::machine::{CODE, References};
 use crate::report::{Result, Samples, Table, ratio};
 use crate::world::{READY_KERNELS, World, cell, completed, measure, settle};
 
@@ -15,7 +15,7 @@ const TARGET: Duration = Duration::from_micros(1500);
 const THROUGHPUT_TIME: Duration = Duration::from_secs(2);
 
 /// Measures fresh kernels.
-pub fn run(criterion: &mut Criterion, world: &World, python: Option<&Samples>, table: &mut Table) -> Result<()> {
+pub fn run(criterion: &mut Criterion, world: &World, references: &References, table: &mut Table) -> Result<()> {
     let mut inside = Vec::new();
     let warm = measure(criterion, "fresh kernel, pool warm", Duration::from_secs(4), || {
         settle(&world.sandbox, 0, READY_KERNELS);
@@ -25,16 +25,8 @@ pub fn run(criterion: &mut Criterion, world: &World, python: Option<&Samples>, t
     });
     let met = warm.median() <= TARGET;
     let name = "fresh kernel to result of print(1), pool warm";
-    table.times(name, &warm, against_process(warm.median(), python), Some(("median <= 1.5 ms", met)));
-    if let Some(python) = python {
-        let faster = ratio(python.median(), warm.median());
-        table.value(
-            "  the process : the fresh kernel",
-            format!("{faster:.1} : 1"),
-            String::new(),
-            Some((">= 10 : 1", faster >= 10.0)),
-        );
-    }
+    table.times(name, &warm, String::new(), Some(("median <= 1.5 ms", met)));
+    references.compare(table, "the fresh kernel", warm.median());
     let inside: Samples = inside.into_iter().collect();
     table.times("  of this, on the executor thread", &inside, "the rest: handing over and waking".to_owned(), None);
 

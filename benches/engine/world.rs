@@ -117,6 +117,12 @@ impl Session {
         Ok((took, report))
     }
 
+    /// Runs a cell after which the state is not kept, and the kernel is gone.
+    pub fn run_last(&mut self, world: &World, code: &str) -> Result<()> {
+        let kernel = self.kernel.take().ok_or("the kernel is gone")?;
+        completed(&world.tokio.block_on(kernel.run_once(cell(code), None, CancellationToken::new()))?)
+    }
+
     /// The state after the last cell.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         Ok(self.kernel.as_ref().ok_or("the kernel is gone")?.checkpoint())

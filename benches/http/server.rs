@@ -28,13 +28,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server with the defaults, and waits until code runs.
+    /// Starts a server as the environment (`PYMD_...`) has it, and waits until code runs.
     pub fn start() -> Result<Self> {
         let config = Config::load(None, Settings::from_environment()?)?;
         // As `pymd serve` has it.
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         let token = AdminToken::random()?;
-        let service = Service::new(ServiceConfig::default());
+        let executor = config.executor;
+        let service = Service::new(ServiceConfig {
+            limits: config.limits,
+            max_running: executor.max_running,
+            max_queued: executor.max_queued,
+        });
         let http = HttpConfig { shutdown_grace: Duration::from_secs(1), ..HttpConfig::default() };
         let app = App::new(service.clone(), token.clone(), http, Metrics::install()?);
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
@@ -43,7 +48,7 @@ impl Server {
         let request = PrepareRequest {
             cache_dir: config.cache_dir,
             index_url: config.index_url,
-            sandbox: SandboxConfig::default(),
+            sandbox: SandboxConfig { threads: executor.threads, ready_kernels: executor.ready_kernels },
         };
         runtime.block_on(prepare(&service, request, None))?;
         Ok(Self { address, token: token.expose().to_owned(), runtime, serving, shutdown })

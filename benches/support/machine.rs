@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::report::{Result, Samples, Table, milliseconds};
+use super::report::{Result, Samples, Table, ratio};
 
 /// What everybody runs.
 pub const CODE: &str = "print(1)";
@@ -21,9 +21,29 @@ pub fn python() -> Option<PathBuf> {
     answer.status.success().then(|| String::from_utf8(answer.stdout).ok().map(PathBuf::from)).flatten()
 }
 
-/// One `python3 -c CODE`, from start to end.
-pub fn process(python: &PathBuf) -> Result<Duration> {
-    timed(Command::new(python).args(["-c", CODE]))
+/// One `python3 -c CODE`, from start to end; `bare` without anything but the interpreter (`-I -S`).
+pub fn process(python: &PathBuf, bare: bool) -> Result<Duration> {
+    let flags: &[&str] = if bare { &["-I", "-S"] } else { &[] };
+    timed(Command::new(python).args(flags).args(["-c", CODE]))
+}
+
+/// How busy the machine was in the second before, by others than this process: numbers from a busy machine are worth
+/// little.
+pub fn busy() -> String {
+    let jiffies = || {
+        let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect::<Vec<u64>>()
+    };
+    let before = jiffies();
+    std::thread::sleep(Duration::from_secs(1));
+    let spent: Vec<u64> = jiffies().iter().zip(before).map(|(now, before)| now.saturating_sub(before)).collect();
+    // user nice system idle iowait irq softirq steal
+    let all: u64 = spent.iter().take(8).sum();
+    let idle: u64 = spent.iter().skip(3).take(2).sum();
+    let percent = (all.saturating_sub(idle) * 100).checked_div(all).unwrap_or(0);
+    let warning = if percent > 10 { ": do not trust these numbers" } else { "" };
+    format!("Before the run the machine was {percent} % busy{warning}.")
 }
 
 /// Some `docker run --network none IMAGE python3 -c CODE`.
@@ -77,30 +97,51 @@ fn timed(command: &mut Command) -> Result<Duration> {
     }
 }
 
-/// The rows that both tables share: process, container, memory.
-pub fn rows(
-    table: &mut Table,
-    python: Option<&Samples>,
-    containers: &std::result::Result<Samples, String>,
-    memcpy: &Samples,
-) {
-    match python {
-        Some(samples) => table.times("python3 -c 'print(1)', a process", samples, String::new(), None),
-        None => table.value("python3 -c 'print(1)', a process", "-".to_owned(), "skipped: no python3".to_owned(), None),
-    }
-    let name = "docker run --network none ... print(1)";
-    match containers {
-        Ok(samples) => table.times(name, samples, String::new(), None),
-        Err(reason) => table.value(name, "-".to_owned(), reason.clone(), None),
-    }
-    let gib = MEMCPY_BYTES as f64 / (1 << 30) as f64 / memcpy.median().as_secs_f64().max(1e-9);
-    table.times("memcpy of 40 MiB", memcpy, format!("{gib:.1} GiB/s"), None);
+/// What the same work takes without us.
+pub struct References {
+    /// `python3 -c`; none without a `python3`.
+    pub process: Option<Samples>,
+    /// The same with `-I -S`.
+    pub bare_process: Option<Samples>,
+    /// `docker run`, or why there is none.
+    pub containers: std::result::Result<Samples, String>,
+    /// A copy of [`MEMCPY_BYTES`].
+    pub memcpy: Samples,
 }
 
-/// "12.3 times faster than a process (18.9 ms)".
-pub fn against_process(time: Duration, python: Option<&Samples>) -> String {
-    python.map_or_else(String::new, |python| {
-        let process = python.median();
-        format!("{:.1} x faster than the process ({})", super::report::ratio(process, time), milliseconds(process))
-    })
+impl References {
+    /// Writes them into a table.
+    pub fn rows(&self, table: &mut Table) {
+        let skipped = || "skipped: no python3".to_owned();
+        for (name, samples) in [
+            ("python3 -c 'print(1)', a process", &self.process),
+            ("python3 -I -S -c 'print(1)', as bare as it gets", &self.bare_process),
+        ] {
+            match samples {
+                Some(samples) => table.times(name, samples, String::new(), None),
+                None => table.value(name, "-".to_owned(), skipped(), None),
+            }
+        }
+        let name = "docker run --network none ... print(1)";
+        match &self.containers {
+            Ok(samples) => table.times(name, samples, String::new(), None),
+            Err(reason) => table.value(name, "-".to_owned(), reason.clone(), None),
+        }
+        let gib = MEMCPY_BYTES as f64 / f64::from(1 << 30) / self.memcpy.median().as_secs_f64().max(1e-9);
+        table.times("memcpy of 40 MiB", &self.memcpy, format!("{gib:.1} GiB/s"), None);
+    }
+
+    /// A row that compares a time with the processes.
+    pub fn compare(&self, table: &mut Table, what: &str, time: Duration) {
+        let (Some(process), Some(bare)) = (&self.process, &self.bare_process) else { return };
+        let (process, bare) = (ratio(process.median(), time), ratio(bare.median(), time));
+        let value = format!("{bare:.1} x");
+        let remark = format!("{process:.1} x faster than the process with its site-packages");
+        table.value(
+            &format!("  {what} is faster than the bare process"),
+            value,
+            remark,
+            Some((">= 10 x", bare >= 10.0)),
+        );
+    }
 }

@@ -44,13 +44,13 @@ impl FromIterator<Duration> for Samples {
 pub struct Table {
     title: &'static str,
     rows: Vec<[String; 5]>,
-    notes: Vec<String>,
+    note: String,
 }
 
 impl Table {
-    /// An empty table.
-    pub fn new(title: &'static str) -> Self {
-        Self { title, rows: Vec::new(), notes: Vec::new() }
+    /// An empty table; `note` goes below it.
+    pub fn new(title: &'static str, note: String) -> Self {
+        Self { title, rows: Vec::new(), note }
     }
 
     /// A row of times. `remark` compares them with others of the same run; `target` holds the promise and whether it
@@ -73,11 +73,6 @@ impl Table {
 
     fn row(&mut self, row: [String; 5]) {
         self.rows.push(row);
-    }
-
-    /// A line below the table.
-    pub fn note(&mut self, note: String) {
-        self.notes.push(note);
     }
 
     /// Writes it to standard output.
@@ -103,9 +98,7 @@ impl Table {
                 writeln!(out, "| {a} | {}: | {}: | {d} | {e} |", &b[1..], &c[1..])?;
             }
         }
-        for note in &self.notes {
-            writeln!(out, "\n{note}")?;
-        }
+        writeln!(out, "\n{}", self.note)?;
         out.flush()
     }
 }

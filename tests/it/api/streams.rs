@@ -37,25 +37,32 @@ async fn all(mut response: Response) -> Vec<(String, Value)> {
 #[tokio::test]
 async fn execute_streams_outputs_in_order_and_the_report_at_last() {
     let app = TestApp::start().await;
-    let code =
-        "import sys, time\nprint('a'); time.sleep(0.2)\nprint('b', file=sys.stderr); time.sleep(0.2)\nprint('c')\n7";
-    let started = Instant::now();
-    let mut response = app.stream("/api/v1/execute", &json!({"code": code})).await;
-    let mut rest = String::new();
-    let (name, first) = next(&mut response, &mut rest).await.unwrap();
-    assert_eq!((name.as_str(), &first["output"]["text"]), ("output", &json!("a\n")));
-    assert!(started.elapsed() < Duration::from_millis(380), "the first output came before the last was made");
-
-    let mut events = vec![(name, first)];
-    while let Some(event) = next(&mut response, &mut rest).await {
-        events.push(event);
-    }
+    let code = "import sys\nprint('a')\nprint('b', file=sys.stderr)\nprint('c')\n7";
+    let events = all(app.stream("/api/v1/execute", &json!({"code": code})).await).await;
     let texts: Vec<&str> = events.iter().filter_map(|(_, data)| data["output"]["text"].as_str()).collect();
     assert_eq!(texts, ["a\n", "b\n", "c\n"]);
     let (name, report) = events.last().unwrap();
     assert_eq!((name.as_str(), &report["outcome"]["kind"]), ("done", &json!("completed")));
-    assert_eq!(report["stdout"], "a\nc\n");
+    assert_eq!((&report["stdout"], &report["stderr"]), (&json!("a\nc\n"), &json!("b\n")));
     assert!(events.iter().any(|(_, data)| data["output"]["type"] == "execute_result"));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_output_comes_when_it_is_made() {
+    let app = TestApp::start().await;
+    let code = "import time\nprint('now')\ntime.sleep(15)";
+    for (path, body) in [
+        ("/api/v1/execute", json!({"code": code})),
+        ("/api/v1/render", json!({"content": format!("```\n{code}\n```\n")})),
+    ] {
+        let mut response = app.stream(path, &body).await;
+        let (name, event) = next(&mut response, &mut String::new()).await.unwrap();
+        assert_eq!((name.as_str(), &event["output"]["text"]), ("output", &json!("now\n")));
+        assert_eq!(app.service.stats().running, 1, "the code goes on");
+        drop(response);
+        app.until_running(0).await;
+    }
     app.stop().await;
 }
 
