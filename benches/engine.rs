@@ -1,5 +1,14 @@
 //! `cargo bench --bench engine`: what the sandbox costs inside the process. README.md says what each number means.
 
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a program for people who wait, that prints what it measures"
+)]
+
 #[path = "engine/cells.rs"]
 mod cells;
 #[path = "engine/checkpoints.rs"]

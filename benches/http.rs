@@ -3,6 +3,15 @@
 //! The real server runs in this process on a loopback port; the clients run on a thread of their own, each with one
 //! connection, and send the next request when the answer to the last one is there.
 
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a program for people who wait, that prints what it measures"
+)]
+
 #[path = "http/client.rs"]
 mod client;
 #[path = "support/machine.rs"]

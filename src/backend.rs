@@ -4,4 +4,4 @@
 mod events;
 pub mod wasm;
 
-pub use events::{EventReceiver, EventSender, event_channel};
+pub use events::{EventReceiver, EventSender, Queued, event_channel};

@@ -72,6 +72,8 @@ def _restore():
     if "__name__" not in _names or "__builtins__" not in _names:
         for name, value in _main_names.items():
             _names.setdefault(name, value)
+    if _names["__builtins__"] is not builtins:
+        _names["__builtins__"] = builtins
     # Each cell warns for itself.
     _names.pop("__warningregistry__", None)
     if not callable(getattr(sys, "displayhook", None)):

@@ -5,13 +5,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde::Serialize;
-use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::error::Problems;
 use super::extract::{ApiJson, WantsEvents};
 use super::request_id::RequestId;
 use super::{ApiError, App, sse};
+use crate::backend::event_channel;
 use crate::domain::Event;
 use crate::metrics;
 use crate::service::{
@@ -85,9 +85,9 @@ async fn answer(app: App, wants_events: bool, id: RequestId, request: RenderRequ
     if !wants_events {
         return Ok(Json(run(&app, request, None).await?).into_response());
     }
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (sender, receiver) = event_channel();
     let events = stream::unfold(receiver, |mut receiver| async {
-        let event = match receiver.recv().await? {
+        let event = match receiver.next().await? {
             RenderEvent::Output { cell, event } => sse::event(sse::name(&event), &CellEvent { cell, event }),
             RenderEvent::CellDone { cell, summary } => sse::event("cell", &CellEnd { cell, summary }),
         };

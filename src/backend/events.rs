@@ -1,4 +1,4 @@
-//! A queue of events from a running cell to whoever watches it.
+//! A queue of events from what runs to whoever watches it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,65 +7,81 @@ use tokio::sync::Notify;
 
 use crate::domain::{Event, Output};
 
-#[derive(Default)]
-struct Queue {
-    events: VecDeque<Event>,
+/// What can wait in a queue.
+pub trait Queued: Sized {
+    /// Takes `next` in, which came right after it, or gives it back.
+    fn join(&mut self, next: Self) -> Option<Self>;
+}
+
+impl Queued for Event {
+    fn join(&mut self, next: Self) -> Option<Self> {
+        match (self, next) {
+            (
+                Self::Output { output: Output::Stream { name, text } },
+                Self::Output { output: Output::Stream { name: next_name, text: next_text } },
+            ) if *name == next_name => {
+                text.push_str(&next_text);
+                None
+            }
+            (_, next) => Some(next),
+        }
+    }
+}
+
+struct Queue<T> {
+    events: VecDeque<T>,
     closed: bool,
 }
 
-#[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct Shared<T> {
+    queue: Mutex<Queue<T>>,
     changed: Notify,
 }
 
-impl Shared {
-    fn with<T>(&self, f: impl FnOnce(&mut Queue) -> T) -> T {
+impl<T> Shared<T> {
+    fn with<R>(&self, f: impl FnOnce(&mut Queue<T>) -> R) -> R {
         f(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The cell's end. Sending never waits: neighbouring texts of one stream join in the queue, so what waits there is
-/// bounded by the cell's output limit however slow the reader is.
-pub struct EventSender(Arc<Shared>);
+/// The writer's end. Sending never waits: neighbouring texts of one stream join in the queue, so what waits there is
+/// bounded by the output limits however slow the reader is.
+pub struct EventSender<T = Event>(Arc<Shared<T>>);
 
 /// The reader's end.
-pub struct EventReceiver(Arc<Shared>);
+pub struct EventReceiver<T = Event>(Arc<Shared<T>>);
 
 /// A new queue.
-pub fn event_channel() -> (EventSender, EventReceiver) {
-    let shared = Arc::<Shared>::default();
+pub fn event_channel<T: Queued>() -> (EventSender<T>, EventReceiver<T>) {
+    let queue = Mutex::new(Queue { events: VecDeque::new(), closed: false });
+    let shared = Arc::new(Shared { queue, changed: Notify::new() });
     (EventSender(Arc::clone(&shared)), EventReceiver(shared))
 }
 
-impl EventSender {
+impl<T: Queued> EventSender<T> {
     /// Puts an event in.
-    pub fn send(&self, event: Event) {
+    pub fn send(&self, event: T) {
         self.0.with(|queue| {
-            if let Event::Output { output: Output::Stream { name, text } } = &event
-                && let Some(Event::Output { output: Output::Stream { name: last, text: before } }) =
-                    queue.events.back_mut()
-                && name == last
-            {
-                before.push_str(text);
-            } else {
-                queue.events.push_back(event);
-            }
+            let left = match queue.events.back_mut() {
+                Some(last) => last.join(event),
+                None => Some(event),
+            };
+            queue.events.extend(left);
         });
         self.0.changed.notify_one();
     }
 }
 
-impl Drop for EventSender {
+impl<T> Drop for EventSender<T> {
     fn drop(&mut self) {
         self.0.with(|queue| queue.closed = true);
         self.0.changed.notify_one();
     }
 }
 
-impl EventReceiver {
-    /// The next event; nothing when the cell is over and all has been read.
-    pub async fn next(&mut self) -> Option<Event> {
+impl<T> EventReceiver<T> {
+    /// The next event; nothing when the writer is gone and all has been read.
+    pub async fn next(&mut self) -> Option<T> {
         loop {
             let (event, closed) = self.0.with(|queue| (queue.events.pop_front(), queue.closed));
             if event.is_some() || closed {

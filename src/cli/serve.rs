@@ -67,7 +67,12 @@ async fn prepare_in_background(service: Service, config: Config) {
         sandbox: SandboxConfig { threads: config.executor.threads, ready_kernels: config.executor.ready_kernels },
     };
     match prepare(&service, request, None).await {
-        Ok(_) => tracing::info!("ready"),
+        Ok(sandbox) => {
+            tracing::info!("ready");
+            if let Err(error) = sandbox.warm_up().await {
+                tracing::warn!(%error, "there is no warm image: packages are imported by each kernel");
+            }
+        }
         Err(error) => {
             let hint = error.hint().unwrap_or_default();
             tracing::error!(%error, hint, "the runtime could not be prepared: no code can run until a restart");

@@ -146,12 +146,12 @@ fn spans(code: &str, syntax: &SyntaxReference) -> Option<String> {
 
 /// The class of text in these scopes: what the innermost telling one says.
 fn class(stack: &ScopeStack, known: &mut HashMap<Scope, Option<&'static str>>) -> &'static str {
-    let mut of = |scope: &Scope| {
+    let of = |scope: &Scope| {
         *known
             .entry(*scope)
             .or_insert_with(|| CLASSES.iter().find(|(prefix, _)| prefix.is_prefix_of(*scope)).map(|(_, class)| *class))
     };
-    stack.as_slice().iter().rev().take(64).find_map(|scope| of(scope)).unwrap_or("")
+    stack.as_slice().iter().rev().take(64).find_map(of).unwrap_or("")
 }
 
 /// Text in which neighbours of one class share a span, and no span ends in blanks.

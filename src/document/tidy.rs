@@ -104,13 +104,13 @@ impl Tidier<'_> {
             return;
         }
         if !text.bytes().all(|byte| byte.is_ascii_whitespace()) {
-            self.into_cell();
+            self.enter_cell();
         }
         self.out.push_str(text);
     }
 
     /// Where only rows and cells may stand, opens a cell for something else.
-    fn into_cell(&mut self) {
+    fn enter_cell(&mut self) {
         if self.open.last().is_some_and(|top| top.name() == "colgroup") {
             self.close_to(self.open.len() - 1);
         }
@@ -136,7 +136,7 @@ impl Tidier<'_> {
                 return;
             }
         } else {
-            self.into_cell();
+            self.enter_cell();
             self.end_what_ends(tag);
         }
         self.elements += 1;
@@ -183,7 +183,7 @@ impl Tidier<'_> {
             }
             if place.holds_rows() && matches!(part.name(), "td" | "th") {
                 self.close_to(at + 1);
-                self.into_row();
+                self.enter_row();
                 return true;
             }
             if place.name() == "table" {
@@ -193,7 +193,7 @@ impl Tidier<'_> {
         false
     }
 
-    fn into_row(&mut self) {
+    fn enter_row(&mut self) {
         if let Some(row) = Tag::find("tr") {
             self.push(row);
         }

@@ -3,18 +3,19 @@
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Service, ServiceError};
-use crate::backend::event_channel;
 use crate::backend::wasm::Kernel;
+use crate::backend::{EventSender, Queued, event_channel};
 use crate::document::{self, Document, Format, RenderOptions};
 use crate::domain::{CellReport, CellRequest, Event, Limits, LimitsRequest, Outcome};
 
 /// A document as a whole may take this many times as long as one of its cells; the cells left then are not run.
 const DOCUMENT_DEADLINES: u32 = 4;
+/// And it may show this many times as much; the cells left then can show nothing.
+const DOCUMENT_OUTPUTS: u64 = 4;
 
 /// What a document is rendered to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -126,8 +127,19 @@ pub enum RenderEvent {
     },
 }
 
+impl Queued for RenderEvent {
+    fn join(&mut self, next: Self) -> Option<Self> {
+        match (self, next) {
+            (Self::Output { cell, event }, Self::Output { cell: next_cell, event: next }) if *cell == next_cell => {
+                event.join(next).map(|event| Self::Output { cell: next_cell, event })
+            }
+            (_, next) => Some(next),
+        }
+    }
+}
+
 /// Where the events of a render go.
-pub type RenderSender = UnboundedSender<RenderEvent>;
+pub type RenderSender = EventSender<RenderEvent>;
 
 impl Service {
     /// Renders a document. Dropping the future ends its cells.
@@ -154,8 +166,11 @@ impl Service {
         let code: String = parsed.cells().map(|cell| cell.code).collect();
         let kernel = sandbox.kernel_for(&code, &limits).await?;
         let reports = run_cells(kernel, &parsed, &limits, request.stop_on_error, watch.as_ref()).await?;
-        let cells: Vec<_> =
-            parsed.cells().zip(&reports).map(|(cell, report)| CellSummary::new(cell.index, cell.line, report)).collect();
+        let cells: Vec<_> = parsed
+            .cells()
+            .zip(&reports)
+            .map(|(cell, report)| CellSummary::new(cell.index, cell.line, report))
+            .collect();
         let cell_count = parsed.cells().count();
         let options = RenderOptions {
             format: match (request.format, request.standalone) {
@@ -182,7 +197,7 @@ impl Service {
 
 /// Runs the cells one after another in `kernel`. The answer is shorter than the document when some were not run.
 async fn run_cells(
-    mut kernel: Kernel,
+    kernel: Kernel,
     parsed: &Document,
     limits: &Limits,
     stop_on_error: bool,
@@ -190,25 +205,26 @@ async fn run_cells(
 ) -> Result<Vec<CellReport>, ServiceError> {
     let started = Instant::now();
     let budget_ms = limits.wall_ms.saturating_mul(u64::from(DOCUMENT_DEADLINES));
+    let mut left_bytes = limits.output_bytes.saturating_mul(DOCUMENT_OUTPUTS);
     let mut reports = Vec::new();
-    for cell in parsed.cells() {
+    let mut kernel = Some(kernel);
+    let mut cells = parsed.cells().peekable();
+    while let (Some(cell), Some(before)) = (cells.next(), kernel.take()) {
         let spent_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let left_ms = budget_ms.saturating_sub(spent_ms);
         if left_ms == 0 {
             break;
         }
-        let limits = Limits { wall_ms: limits.wall_ms.min(left_ms), ..limits.clone() };
+        let (wall_ms, output_bytes) = (limits.wall_ms.min(left_ms), limits.output_bytes.min(left_bytes));
+        let limits = Limits { wall_ms, output_bytes, ..limits.clone() };
         let name = format!("cell {}", cell.index + 1);
         let request = CellRequest { code: cell.code.to_owned(), name, stdin: Vec::new(), limits };
-        let (next, report) = match watch {
-            None => kernel.run(request, None, CancellationToken::new()).await?,
-            Some(watch) => watched(kernel, request, cell.index, watch).await?,
-        };
-        kernel = next;
+        let report;
+        (kernel, report) = run_cell(before, request, cells.peek().is_none(), cell.index, watch).await?;
+        left_bytes = left_bytes.saturating_sub(report.output_bytes);
         if let Some(watch) = watch {
             let summary = CellSummary::new(cell.index, cell.line, &report);
-            // Nobody listens any more: the caller drops us next.
-            let _ = watch.send(RenderEvent::CellDone { cell: cell.index, summary });
+            watch.send(RenderEvent::CellDone { cell: cell.index, summary });
         }
         let failed = report.outcome != Outcome::Completed;
         reports.push(report);
@@ -219,20 +235,29 @@ async fn run_cells(
     Ok(reports)
 }
 
-async fn watched(
+/// Runs a cell. After the last one there is no kernel: nobody wants its state.
+async fn run_cell(
     kernel: Kernel,
     request: CellRequest,
+    is_last: bool,
     cell: usize,
-    watch: &RenderSender,
-) -> Result<(Kernel, CellReport), ServiceError> {
+    watch: Option<&RenderSender>,
+) -> Result<(Option<Kernel>, CellReport), ServiceError> {
     let (sender, mut receiver) = event_channel();
     let forward = async {
-        while let Some(event) = receiver.next().await {
-            let _ = watch.send(RenderEvent::Output { cell, event });
+        while let (Some(event), Some(watch)) = (receiver.next().await, watch) {
+            watch.send(RenderEvent::Output { cell, event });
         }
     };
-    let (ran, ()) = tokio::join!(kernel.run(request, Some(sender), CancellationToken::new()), forward);
-    Ok(ran?)
+    let run = async {
+        let (sender, cancel) = (watch.is_some().then_some(sender), CancellationToken::new());
+        if is_last {
+            return Ok::<_, ServiceError>((None, kernel.run_once(request, sender, cancel).await?));
+        }
+        let (kernel, report) = kernel.run(request, sender, cancel).await?;
+        Ok((Some(kernel), report))
+    };
+    tokio::join!(run, forward).0
 }
 
 /// Runs work on documents, which is all processor and no waiting, away from the threads that serve.

@@ -30,9 +30,10 @@ impl Service {
     /// When the runtime is not ready or the check runs into the limits.
     pub async fn validate(&self, request: ValidateRequest) -> Result<ValidateReport, ServiceError> {
         let sandbox = self.sandbox()?;
-        let (parsed, mut errors) =
-            off_the_server_threads(move || (document::parse(&request.content), document::check(&request.content))).await?;
         let _permit = self.0.admission.enter().await?;
+        let (parsed, mut errors) =
+            off_the_server_threads(move || (document::parse(&request.content), document::check(&request.content)))
+                .await?;
         let cells = parsed.cells().map(|cell| (format!("cell {}", cell.index + 1), cell.code.to_owned())).collect();
         let found = sandbox.kernel()?.check(cells, self.limits().clone()).await?;
         let places: Vec<_> = parsed.cells().collect();

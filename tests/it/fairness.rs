@@ -57,15 +57,23 @@ async fn equals_get_about_the_same() {
     assert!(least * 4 > *most, "{fuel:?}");
 }
 
+/// Other programs on the machine can take from the one what the other would not have used: so the best of three.
 #[tokio::test]
 async fn a_quarter_of_a_core_is_clearly_less_than_one() {
     let sandbox = own_sandbox(SandboxConfig { threads: 2, ready_kernels: 0 }).await;
-    let share = |cpu_share| Limits { cpu_share, ..within_ms(2_500) };
-    let quarter = Running::start(&sandbox, ENDLESS, &share(0.25)).await;
-    let whole = Running::start(&sandbox, ENDLESS, &share(1.0)).await;
-    let (quarter, whole) = (quarter.end().await.fuel_used, whole.end().await.fuel_used);
-    assert!(quarter < whole * 6 / 10, "{quarter} of {whole}");
-    assert!(quarter > whole / 20, "{quarter} of {whole}");
+    let share = |cpu_share| Limits { cpu_share, ..within_ms(1_500) };
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let quarter = Running::start(&sandbox, ENDLESS, &share(0.25)).await;
+        let whole = Running::start(&sandbox, ENDLESS, &share(1.0)).await;
+        let (quarter, whole) = (quarter.end().await.fuel_used, whole.end().await.fuel_used);
+        assert!(quarter > whole / 20, "{quarter} of {whole}: it starves");
+        if quarter < whole * 6 / 10 {
+            return;
+        }
+        seen.push((quarter, whole));
+    }
+    panic!("{seen:?}");
 }
 
 /// A kernel's share holds for it alone: who waits for nobody is not held back.

@@ -82,8 +82,7 @@ async fn a_cell_that_hits_a_limit_is_undone_and_the_kernel_goes_on() {
         (kernel, report) = run_with(kernel, code, limits).await;
         kinds.push(report.outcome.kind());
         let text;
-        (kernel, text) =
-            prints(kernel, "print(x, open('f').read(), f.tell(), f.closed, sorted(os.listdir()))").await;
+        (kernel, text) = prints(kernel, "print(x, open('f').read(), f.tell(), f.closed, sorted(os.listdir()))").await;
         assert_eq!(text, "1 one 1 False ['f']\n", "after {code}: {:?}", report.outcome);
     }
     let expected = [
@@ -188,7 +187,7 @@ async fn a_recycled_kernel_is_a_new_kernel_to_the_byte() {
     let sandbox = sandbox().await;
     let programs = [
         "x = b'secret' * 10_000",
-        "import ctypes" /* there is none: an error */,
+        "import ctypes", /* there is none: an error */
         "s = [bytearray(b'secret') for _ in range(1000)]\nwhile True: pass",
         "import gc, sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()",
         "import os; os.abort()",

@@ -4,6 +4,7 @@ mod alone;
 mod door;
 mod files;
 pub mod hogs;
+mod http;
 mod leaks;
 mod loops;
 mod memory;
@@ -67,7 +68,6 @@ pub async fn outcome(code: &str, limits: &Limits) -> String {
 }
 
 /// Each of the programs ends as is written beside it.
-#[track_caller]
 pub async fn outcomes(limits: &Limits, expected: &[(&str, &str)]) {
     for (kind, code) in expected {
         assert_eq!(outcome(code, limits).await, *kind, "{}", title(code));

@@ -2,6 +2,7 @@
 
 mod app;
 mod process;
+pub mod sandbox;
 
 use std::path::PathBuf;
 

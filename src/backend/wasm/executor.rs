@@ -4,17 +4,19 @@
 //! serve HTTP. A guest gives its thread back at every fuel yield, about five times a millisecond, and goes to the
 //! end of the queue. On top of that round robin:
 //!
-//! - a cell is *young* until it has used [`YOUNG`] of processor time; while young cells are about, old ones hold back
-//!   (for at most [`PATIENCE`] at a time, so nobody starves): a quick cell does not wait behind endless loops;
+//! - a cell is *young* until it has used [`YOUNG`] of processor time; while young cells wait for a thread, old ones hold
+//!   back (for at most [`PATIENCE`] at a time, so nobody starves): a quick cell does not wait behind endless loops. A
+//!   cell that sleeps waits for no thread, or one sleeper would slow down everybody;
 //! - a kernel with a CPU share below one core sleeps off what it used beyond it, after a first [`BURST`] for free.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use futures::task::AtomicWaker;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Sleep;
 
@@ -24,11 +26,15 @@ const YOUNG: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_millis(2);
 /// Processor time a cell may use before its CPU share is enforced.
 const BURST: Duration = Duration::from_millis(100);
+/// The longest pause at a time: a cell that is paused sees neither its deadline nor that it is cancelled.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// Slices after which a busy thread looks at its timers: pauses, deadlines, sleeping guests.
+const TIMER_SLICES: u32 = 5;
 
 /// The pool of executor threads. Dropping it ends them without waiting.
 pub struct Executor {
     runtime: Option<Runtime>,
-    young: Arc<AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Executor {
@@ -40,13 +46,14 @@ impl Executor {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name("executor")
+            .event_interval(TIMER_SLICES)
             .on_thread_start(|| {
                 // Best effort: raising one's own nice value needs no privilege.
                 let _ = rustix::process::nice(5);
             })
             .enable_time()
             .build()?;
-        Ok(Self { runtime: Some(runtime), young: Arc::default() })
+        Ok(Self { runtime: Some(runtime), waiting: Arc::default() })
     }
 
     /// Where tasks can be started.
@@ -56,11 +63,10 @@ impl Executor {
 
     /// `work` with its fair share of an executor thread.
     pub fn share<F: Future>(&self, work: F, cpu_share: f64) -> Shared<F> {
-        self.young.fetch_add(1, Ordering::Relaxed);
         Shared {
             work: Box::pin(work),
-            young: Some(YoungCell(Arc::clone(&self.young))),
-            others: Arc::clone(&self.young),
+            young: Some(Young(Arc::new(Turn::waiting(&self.waiting)))),
+            waiting: Arc::clone(&self.waiting),
             cpu_share,
             started: Instant::now(),
             used: Duration::ZERO,
@@ -77,20 +83,62 @@ impl Drop for Executor {
     }
 }
 
-/// Counts a cell as young for as long as it lives.
-struct YoungCell(Arc<AtomicUsize>);
+/// Whether a young cell waits for a thread; it counts among those that do while it does.
+struct Turn {
+    state: AtomicU8,
+    waiting: Arc<AtomicUsize>,
+    task: AtomicWaker,
+}
 
-impl Drop for YoungCell {
+/// It runs, or waits for something else than a thread.
+const AWAY: u8 = 0;
+const WAITING: u8 = 1;
+/// It is no longer young; whoever still holds its waker changes nothing.
+const OVER: u8 = 2;
+
+impl Turn {
+    fn waiting(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self { state: AtomicU8::new(WAITING), waiting: Arc::clone(all), task: AtomicWaker::new() }
+    }
+
+    /// Becomes `to`, unless it is over; the count follows.
+    fn set(&self, to: u8) {
+        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now != OVER).then_some(to));
+        match before {
+            Ok(WAITING) if to != WAITING => drop(self.waiting.fetch_sub(1, Ordering::Relaxed)),
+            Ok(AWAY) if to == WAITING => drop(self.waiting.fetch_add(1, Ordering::Relaxed)),
+            _ => (),
+        }
+    }
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.set(WAITING);
+        self.task.wake();
+    }
+}
+
+/// Ends a cell's youth when it is dropped.
+struct Young(Arc<Turn>);
+
+impl Drop for Young {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.set(OVER);
     }
 }
 
 /// A future that takes only its share of the processor.
 pub struct Shared<F> {
     work: Pin<Box<F>>,
-    young: Option<YoungCell>,
-    others: Arc<AtomicUsize>,
+    young: Option<Young>,
+    /// Young cells that wait for a thread.
+    waiting: Arc<AtomicUsize>,
     cpu_share: f64,
     started: Instant,
     used: Duration,
@@ -106,10 +154,11 @@ impl<F: Future> Shared<F> {
         if self.cpu_share < 1.0 {
             let earned = BURST + self.started.elapsed().mul_f64(self.cpu_share.max(0.01));
             if let Some(over) = self.used.checked_sub(earned) {
-                return Some(over.div_f64(self.cpu_share.max(0.01)).max(Duration::from_millis(1)));
+                let pause = over.div_f64(self.cpu_share.max(0.01));
+                return Some(pause.clamp(Duration::from_millis(1), LONGEST_PAUSE));
             }
         }
-        (self.others.load(Ordering::Relaxed) > 0).then_some(PATIENCE)
+        (self.waiting.load(Ordering::Relaxed) > 0).then_some(PATIENCE)
     }
 }
 
@@ -124,7 +173,15 @@ impl<F: Future> Future for Shared<F> {
             }
         }
         let slice = Instant::now();
-        let polled = self.work.as_mut().poll(context);
+        let polled = match &self.young {
+            None => self.work.as_mut().poll(context),
+            Some(Young(turn)) => {
+                turn.task.register(context.waker());
+                turn.set(AWAY);
+                let waker = Waker::from(Arc::clone(turn));
+                self.work.as_mut().poll(&mut Context::from_waker(&waker))
+            }
+        };
         self.used += slice.elapsed();
         if self.young.is_some() && self.used > YOUNG {
             self.young = None;

@@ -69,7 +69,15 @@ pub struct Guest {
 impl Guest {
     /// A guest without a cell.
     pub fn new(wasi: WasiCtx, recorder: SharedRecorder) -> Self {
-        Self { wasi, memory: MemoryLimit::default(), work: None, count: 0, recorder, problems: Vec::new(), door_calls: 0 }
+        Self {
+            wasi,
+            memory: MemoryLimit::default(),
+            work: None,
+            count: 0,
+            recorder,
+            problems: Vec::new(),
+            door_calls: 0,
+        }
     }
 
     /// Makes ready for a cell.

@@ -173,7 +173,11 @@ impl Kernel {
     ///
     /// # Errors
     /// [`SandboxError::Check`] when the check itself ran into a limit; else only failures of the host.
-    pub async fn check(mut self, cells: Vec<(String, String)>, limits: Limits) -> Result<Vec<CellProblem>, SandboxError> {
+    pub async fn check(
+        mut self,
+        cells: Vec<(String, String)>,
+        limits: Limits,
+    ) -> Result<Vec<CellProblem>, SandboxError> {
         let inner = Arc::clone(&self.inner);
         let cells: Vec<_> = cells.into_iter().map(|(name, code)| CheckCell { code, name }).collect();
         let cpu_share = limits.cpu_share;

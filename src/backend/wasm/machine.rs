@@ -113,9 +113,8 @@ impl Machine {
         // on this thread, as `with_slot` wants.
         let instance = with_slot(slot, self.minimum_bytes, || self.pre.instantiate_async(&mut store).now_or_never())
             .ok_or(SandboxError::Broken("instantiation waited"))??;
-        let memory = instance
-            .get_memory(&mut store, "memory")
-            .ok_or(SandboxError::Broken("the runtime exports no memory"))?;
+        let memory =
+            instance.get_memory(&mut store, "memory").ok_or(SandboxError::Broken("the runtime exports no memory"))?;
         let alloc = instance.get_typed_func(&mut store, "host_alloc")?;
         let turn = instance.get_typed_func(&mut store, "turn")?;
         let mut globals = Vec::with_capacity(state.globals.len());
@@ -179,4 +178,3 @@ impl From<wasmtime::Error> for SandboxError {
         Self::Wasmtime(error)
     }
 }
-

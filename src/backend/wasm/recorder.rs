@@ -7,7 +7,8 @@ use super::wasi::OutputSink;
 use crate::backend::EventSender;
 use crate::domain::{Event, MimeBundle, Output, StreamName};
 
-/// More outputs than this are too many, however small each is.
+/// More outputs than this are too many, however small each is, and also where the cell cleared them: whoever watches
+/// may be slow to hear of any.
 const MAX_OUTPUTS: usize = 50_000;
 
 /// The cell wrote more than it may. Ends the cell.
@@ -36,6 +37,8 @@ pub struct Recorder {
     /// Bytes of a UTF-8 sequence that is still incomplete, for stdout and stderr.
     partial: [Vec<u8>; 2],
     clear_next: bool,
+    /// Outputs made so far, cleared ones included.
+    made: usize,
     used_bytes: u64,
     limit_bytes: u64,
     events: Option<EventSender>,
@@ -98,7 +101,7 @@ impl Recorder {
         let left = self.limit_bytes.saturating_sub(self.used_bytes);
         let fits = usize::try_from(left).unwrap_or(usize::MAX).min(bytes);
         self.used_bytes += fits as u64;
-        let full = fits < bytes || self.outputs.len() >= MAX_OUTPUTS;
+        let full = fits < bytes || self.made >= MAX_OUTPUTS;
         (fits, if full { Err(OutputLimit { limit_bytes: self.limit_bytes }) } else { Ok(()) })
     }
 
@@ -122,7 +125,10 @@ impl Recorder {
         self.apply_clear();
         match self.outputs.last_mut() {
             Some(Output::Stream { name, text: before }) if *name == stream => before.push_str(text),
-            _ => self.outputs.push(Output::Stream { name: stream, text: text.to_owned() }),
+            _ => {
+                self.made += 1;
+                self.outputs.push(Output::Stream { name: stream, text: text.to_owned() });
+            }
         }
         self.send(|| Event::Output { output: Output::Stream { name: stream, text: text.to_owned() } });
     }
@@ -138,6 +144,7 @@ impl Recorder {
         if let Output::DisplayData { display_id: Some(id), .. } = &output {
             self.displays.entry(id.clone()).or_default().push(self.outputs.len());
         }
+        self.made += 1;
         self.outputs.push(output);
         Ok(())
     }

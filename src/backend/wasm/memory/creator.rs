@@ -51,7 +51,8 @@ unsafe impl MemoryCreator for SlotCreator {
                     slot.byte_len()
                 ));
             }
-            return Ok(Box::new(SlotMemory(slot)));
+            let memory = SlotMemory::take(slot).ok_or("a store has this slot's memory already")?;
+            return Ok(Box::new(memory));
         }
         Plain::new(minimum, reserved, guard_size_in_bytes)
             .map(|plain| Box::new(plain) as Box<dyn LinearMemory>)

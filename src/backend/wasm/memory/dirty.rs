@@ -45,11 +45,8 @@ fn tracker() -> rustix::io::Result<OwnedFd> {
     let flags = UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::from_bits_retain(USER_MODE_ONLY);
     // SAFETY: the descriptor is used for write protection of our own mappings alone, which no reader can tell.
     let fd = unsafe { rustix::mm::userfaultfd(flags) }?;
-    let mut api = sys::uffdio_api {
-        api: u64::from(sys::UFFD_API),
-        features: u64::from(sys::UFFD_FEATURE_WP_ASYNC),
-        ioctls: 0,
-    };
+    let mut api =
+        sys::uffdio_api { api: u64::from(sys::UFFD_API), features: u64::from(sys::UFFD_FEATURE_WP_ASYNC), ioctls: 0 };
     // SAFETY: UFFDIO_API reads and writes one `uffdio_api`.
     unsafe { rustix::ioctl::ioctl(&fd, Updater::<UFFDIO_API, _>::new(&mut api)) }?;
     Ok(fd)
@@ -85,12 +82,25 @@ fn pagemap() -> io::Result<&'static File> {
 /// # Errors
 /// What the system says when the page map can't be read.
 pub(super) fn private_pages(addresses: Range<usize>) -> io::Result<Vec<Range<usize>>> {
+    anonymous_pages(addresses, PAGE_IS_PRESENT | PAGE_IS_SWAPPED)
+}
+
+/// As [`private_pages`], without those that are swapped out. Only good for counting; but with tracking on, what the
+/// system leaves where it protects a page that is not there looks like a swapped one.
+///
+/// # Errors
+/// What the system says when the page map can't be read.
+pub(super) fn resident_pages(addresses: Range<usize>) -> io::Result<Vec<Range<usize>>> {
+    anonymous_pages(addresses, PAGE_IS_PRESENT)
+}
+
+fn anonymous_pages(addresses: Range<usize>, any_of: u64) -> io::Result<Vec<Range<usize>>> {
     let pagemap = pagemap()?;
     let private = sys::pm_scan_arg {
         category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
         category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
-        category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-        return_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+        category_anyof_mask: any_of,
+        return_mask: any_of,
         ..SCAN
     };
     match scan(pagemap, addresses.clone(), private) {
@@ -151,11 +161,7 @@ const SCAN: sys::pm_scan_arg = sys::pm_scan_arg {
     return_mask: 0,
 };
 
-fn scan(
-    pagemap: &File,
-    addresses: Range<usize>,
-    question: sys::pm_scan_arg,
-) -> rustix::io::Result<Vec<Range<usize>>> {
+fn scan(pagemap: &File, addresses: Range<usize>, question: sys::pm_scan_arg) -> rustix::io::Result<Vec<Range<usize>>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut regions = [const { sys::page_region { start: 0, end: 0, categories: 0 } }; BATCH];
     let mut start = addresses.start as u64;

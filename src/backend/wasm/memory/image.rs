@@ -64,9 +64,7 @@ impl Image {
         fill(&file)?;
         rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         // SAFETY: a fresh mapping at an address of the kernel's choice, of a file that has `len` bytes for ever.
-        let map = unsafe {
-            rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, &file, 0)
-        }?;
+        let map = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, &file, 0) }?;
         let map = NonNull::new(map.cast()).ok_or_else(|| io::Error::other("mmap answered null"))?;
         Ok(Self { file: file.into(), map, len, globals })
     }
@@ -150,7 +148,9 @@ impl Drop for Image {
 fn write_sparse(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     let mut start = 0;
     while start < bytes.len() {
-        let zero = |from: usize| bytes[from..bytes.len().min(from + PAGE_BYTES)] == ZERO_PAGE[..bytes.len().min(from + PAGE_BYTES) - from];
+        let zero = |from: usize| {
+            bytes[from..bytes.len().min(from + PAGE_BYTES)] == ZERO_PAGE[..bytes.len().min(from + PAGE_BYTES) - from]
+        };
         if zero(start) {
             start += PAGE_BYTES;
             continue;

@@ -24,9 +24,11 @@ pub struct Slot {
     size: AtomicUsize,
     /// Whether writes are tracked from the last scan on.
     tracked: AtomicBool,
+    /// Whether a store has the memory: two would be two owners of the same bytes.
+    taken: AtomicBool,
 }
 
-// SAFETY: `base` is the slot's own mapping. The guest's bytes are reached through the store that holds a
+// SAFETY: `base` is the slot's own mapping. The guest's bytes are reached through the one store that holds the
 // `SlotMemory` (wasmtime's exclusive borrows order that), or through `&mut Slot`; the methods on `&Slot` touch the
 // mapping's attributes and the atomics alone.
 unsafe impl Send for Slot {}
@@ -49,7 +51,9 @@ impl Slot {
             )
         }?;
         let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mmap answered null"))?;
-        let slot = Self { base, size: AtomicUsize::new(image.byte_len()), image, tracked: AtomicBool::new(false) };
+        let size = AtomicUsize::new(image.byte_len());
+        let (tracked, taken) = (AtomicBool::new(false), AtomicBool::new(false));
+        let slot = Self { base, image, size, tracked, taken };
         // SAFETY: MAP_FIXED over the start of the reservation made above, which nobody else knows of; the image is
         // not longer than the reservation (a 32-bit memory). Private: writes stay ours.
         unsafe {
@@ -188,12 +192,12 @@ impl Slot {
         Ok(())
     }
 
-    /// How many pages of the memory are its own.
+    /// How many pages of memory it occupies beyond its image.
     ///
     /// # Errors
     /// What the system says when the page map can't be read.
     pub fn private_pages(&self) -> io::Result<usize> {
-        let found = dirty::private_pages(self.addresses(0..self.byte_len()))?;
+        let found = dirty::resident_pages(self.addresses(0..self.byte_len()))?;
         Ok(found.iter().map(ExactSizeIterator::len).sum())
     }
 }
@@ -223,10 +227,24 @@ impl Drop for Slot {
     }
 }
 
-/// The slot as wasmtime sees it.
-pub struct SlotMemory(pub(super) Arc<Slot>);
+/// The slot as wasmtime sees it: the one memory over it.
+pub struct SlotMemory(Arc<Slot>);
 
-// SAFETY: the base never moves; `byte_size` bytes are readable and writable; the rest of the reservation and the
+impl SlotMemory {
+    /// Takes the slot's memory, unless a store has it.
+    pub(super) fn take(slot: Arc<Slot>) -> Option<Self> {
+        let free = slot.taken.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        free.then(|| Self(slot))
+    }
+}
+
+impl Drop for SlotMemory {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Release);
+    }
+}
+
+// SAFETY: there is one memory over a slot at a time; the base never moves; `byte_size` bytes are readable and writable; the rest of the reservation and the
 // guard have no access; growing only ever makes zero bytes reachable.
 unsafe impl LinearMemory for SlotMemory {
     fn byte_size(&self) -> usize {
@@ -245,4 +263,3 @@ unsafe impl LinearMemory for SlotMemory {
         self.0.base.as_ptr()
     }
 }
-

@@ -12,7 +12,10 @@ pub const FILES: &[(&str, &str)] = &[
     ("IPython/lib/__init__.py", include_str!("../../../../runtime/guest/IPython/lib/__init__.py")),
     ("IPython/lib/pretty.py", include_str!("../../../../runtime/guest/IPython/lib/pretty.py")),
     ("IPython/terminal/__init__.py", include_str!("../../../../runtime/guest/IPython/terminal/__init__.py")),
-    ("IPython/terminal/interactiveshell.py", include_str!("../../../../runtime/guest/IPython/terminal/interactiveshell.py")),
+    (
+        "IPython/terminal/interactiveshell.py",
+        include_str!("../../../../runtime/guest/IPython/terminal/interactiveshell.py"),
+    ),
     ("_pymd_base.py", include_str!("../../../../runtime/guest/_pymd_base.py")),
     ("_pymd_compile.py", include_str!("../../../../runtime/guest/_pymd_compile.py")),
     ("_pymd_display.py", include_str!("../../../../runtime/guest/_pymd_display.py")),

@@ -135,7 +135,8 @@ async fn step(live: &mut Live, work: Option<Work>, source: &str) -> Result<(), S
     let cell = CellRequest { code: String::new(), name: String::new(), stdin: Vec::new(), limits };
     live.store.data_mut().prepare(&cell, work, recorder);
     let status = live.turn(source).await?;
-    let (outputs, ending) = live.store.data().recorder.with(|recorder| (recorder.finish(), std::mem::take(&mut recorder.ending)));
+    let (outputs, ending) =
+        live.store.data().recorder.with(|recorder| (recorder.finish(), std::mem::take(&mut recorder.ending)));
     if status == 0 && outputs.is_empty() && ending.error.is_none() && ending.exit.is_none() {
         return Ok(());
     }

@@ -96,7 +96,9 @@ fn data_files(files: &RuntimeFiles) -> Result<Vec<(String, Member)>, SandboxErro
         let name = member.name().map_err(DataError::from)?.into_owned();
         let start = member.data_start().and_then(|start| usize::try_from(start).ok()).unwrap_or(usize::MAX);
         let len = usize::try_from(member.size()).unwrap_or(usize::MAX);
-        if member.size() != member.compressed_size() || start.checked_add(len).is_none_or(|end| end as u64 > archive_bytes) {
+        if member.size() != member.compressed_size()
+            || start.checked_add(len).is_none_or(|end| end as u64 > archive_bytes)
+        {
             let reason = format!("{DATA_MEMBER}: {name} is compressed or cut off");
             return Err(SandboxError::Boot { reason });
         }
