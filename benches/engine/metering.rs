@@ -1,6 +1,6 @@
 //! What fuel costs: the same interpreter compiled with and without it, under the same host functions.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ pub fn run(world: &World, table: &mut Table) -> Result<()> {
         table.times(
             &format!("CPU-bound loop, unmetered ({name})"),
             &without,
-            natively(python.as_ref(), source, &without),
+            natively(python.as_deref(), source, &without),
             None,
         );
         let what = format!("CPU-bound loop, metered ({name})");
@@ -88,7 +88,7 @@ fn unmetered_engine() -> Result<Engine> {
 }
 
 /// The same loop in the machine's own Python.
-fn natively(python: Option<&PathBuf>, source: &str, without: &Samples) -> String {
+fn natively(python: Option<&Path>, source: &str, without: &Samples) -> String {
     let timing = "import time\ntimes = []\nfor _ in range(6):\n    start = time.perf_counter()\n    work()\n    \
                   times.append(time.perf_counter() - start)\nimport sys\n\
                   print('.'.join(map(str, sys.version_info[:2])), sorted(times[1:])[2])";

@@ -1,7 +1,7 @@
 //! What the numbers are compared with: processes and containers that do the same work, and the machine's memory.
 
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub fn python() -> Option<PathBuf> {
 }
 
 /// One `python3 -c CODE`, from start to end; `bare` without anything but the interpreter (`-I -S`).
-pub fn process(python: &PathBuf, bare: bool) -> Result<Duration> {
+pub fn process(python: &Path, bare: bool) -> Result<Duration> {
     let flags: &[&str] = if bare { &["-I", "-S"] } else { &[] };
     timed(Command::new(python).args(flags).args(["-c", CODE]))
 }
@@ -134,6 +134,10 @@ impl References {
     /// A row that compares a time with the processes.
     pub fn compare(&self, table: &mut Table, what: &str, time: Duration) {
         let (Some(process), Some(bare)) = (&self.process, &self.bare_process) else { return };
+        if time.is_zero() || process.len() == 0 || bare.len() == 0 {
+            // Filtered out on the command line.
+            return;
+        }
         let (process, bare) = (ratio(process.median(), time), ratio(bare.median(), time));
         let value = format!("{bare:.1} x");
         let remark = format!("{process:.1} x faster than the process with its site-packages");

@@ -13,7 +13,7 @@ pub struct ExecutorSettings {
     /// Threads that run guests [default: one a core]
     #[arg(id = "executor_threads", long = "executor-threads", value_name = "N", env = "PYMD_EXECUTOR_THREADS")]
     pub threads: Option<usize>,
-    /// Kernels that are kept ready [default: 8]
+    /// Kernels that are kept ready [default: 16]
     #[arg(
         id = "executor_ready_kernels",
         long = "executor-ready-kernels",
@@ -59,7 +59,7 @@ impl ExecutorSettings {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Ok(ExecutorConfig {
             threads: within("executor.threads", self.threads.unwrap_or(cores), 1, 1024)?,
-            ready_kernels: within("executor.ready_kernels", self.ready_kernels.unwrap_or(8), 0, 1024)?,
+            ready_kernels: within("executor.ready_kernels", self.ready_kernels.unwrap_or(16), 0, 1024)?,
             max_running: within("executor.max_running", self.max_running.unwrap_or(64), 1, 4096)?,
             max_queued: within("executor.max_queued", self.max_queued.unwrap_or(256), 0, 65_536)?,
         })

@@ -97,6 +97,43 @@ async fn a_cell_that_hits_a_limit_is_undone_and_the_kernel_goes_on() {
     assert_eq!(kinds, [expected, expected].concat());
 }
 
+/// Undone by mapping the memory anew, instead of page by page.
+#[tokio::test]
+async fn a_cell_that_wrote_hundreds_of_megabytes_is_undone() {
+    let sandbox = sandbox().await;
+    let (mut kernel, _) = prints(sandbox.kernel().unwrap(), "x = [1]; f = open('f', 'w'); f.write('kept')").await;
+    for round in 2..4 {
+        let code = "x.append(9); big = [bytearray(1 << 20) for _ in range(200)]; f.write('lost')\nwhile True: pass";
+        let report;
+        (kernel, report) = run_with(kernel, code, Limits { wall_ms: 1_500, ..limits() }).await;
+        assert_eq!(report.outcome.kind(), "deadline_exceeded");
+        let text;
+        let code = format!("x.append({round}); f.flush(); print(x, open('f').read(), 'big' in globals())");
+        (kernel, text) = prints(kernel, &code).await;
+        assert_eq!(text, if round == 2 { "[1, 2] kept False\n" } else { "[1, 2, 3] kept False\n" });
+    }
+}
+
+#[tokio::test]
+async fn closed_standard_streams_are_open_again_in_the_next_cell() {
+    let sandbox = sandbox().await;
+    let (kernel, _) = run(sandbox.kernel().unwrap(), "import os\nfor fd in range(3): os.close(fd)").await;
+    let (kernel, text) = prints(kernel, "print('heard')").await;
+    assert_eq!(text, "heard\n");
+    let (_, report) = run(kernel, "import sys; print('loud', file=sys.stderr)").await;
+    assert_eq!(report.text(StreamName::Stderr), "loud\n");
+}
+
+/// A program may break the runner of its own kernel: each later cell says so, and no other kernel notices.
+#[tokio::test]
+async fn a_broken_runner_is_a_crash() {
+    let sandbox = sandbox().await;
+    let (kernel, _) = run(sandbox.kernel().unwrap(), "import _pymd_runner\nvars(_pymd_runner).clear()").await;
+    let (_, report) = run(kernel, "x = 3").await;
+    assert_eq!(report.outcome.kind(), "crashed", "{report:?}");
+    assert_eq!(prints(sandbox.kernel().unwrap(), "print(1)").await.1, "1\n");
+}
+
 #[tokio::test]
 async fn cancelling_undoes_the_cell_and_keeps_the_kernel() {
     let sandbox = sandbox().await;

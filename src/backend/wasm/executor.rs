@@ -4,9 +4,9 @@
 //! serve HTTP. A guest gives its thread back at every fuel yield, about five times a millisecond, and goes to the
 //! end of the queue. On top of that round robin:
 //!
-//! - a cell is *young* until it has used [`YOUNG`] of processor time; while young cells wait for a thread, old ones hold
+//! - a cell is *young* until it has used [`YOUNG`] of processor time; while young cells want a thread, old ones hold
 //!   back (for at most [`PATIENCE`] at a time, so nobody starves): a quick cell does not wait behind endless loops. A
-//!   cell that sleeps waits for no thread, or one sleeper would slow down everybody;
+//!   cell that sleeps wants none, or one sleeper would slow down everybody;
 //! - a kernel with a CPU share below one core sleeps off what it used beyond it, after a first [`BURST`] for free.
 
 use std::future::Future;
@@ -34,7 +34,7 @@ const TIMER_SLICES: u32 = 5;
 /// The pool of executor threads. Dropping it ends them without waiting.
 pub struct Executor {
     runtime: Option<Runtime>,
-    waiting: Arc<AtomicUsize>,
+    awake: Arc<AtomicUsize>,
 }
 
 impl Executor {
@@ -53,7 +53,7 @@ impl Executor {
             })
             .enable_time()
             .build()?;
-        Ok(Self { runtime: Some(runtime), waiting: Arc::default() })
+        Ok(Self { runtime: Some(runtime), awake: Arc::default() })
     }
 
     /// Where tasks can be started.
@@ -65,8 +65,8 @@ impl Executor {
     pub fn share<F: Future>(&self, work: F, cpu_share: f64) -> Shared<F> {
         Shared {
             work: Box::pin(work),
-            young: Some(Young(Arc::new(Turn::waiting(&self.waiting)))),
-            waiting: Arc::clone(&self.waiting),
+            young: Some(Young(Arc::new(Turn::new(&self.awake)))),
+            awake: Arc::clone(&self.awake),
             cpu_share,
             started: Instant::now(),
             used: Duration::ZERO,
@@ -83,32 +83,43 @@ impl Drop for Executor {
     }
 }
 
-/// Whether a young cell waits for a thread; it counts among those that do while it does.
+/// Whether a young cell has a thread or waits for one; it counts among those that do while it does.
 struct Turn {
     state: AtomicU8,
-    waiting: Arc<AtomicUsize>,
+    awake: Arc<AtomicUsize>,
     task: AtomicWaker,
 }
 
-/// It runs, or waits for something else than a thread.
-const AWAY: u8 = 0;
-const WAITING: u8 = 1;
+/// It sleeps: it waits for something else than a thread.
+const ASLEEP: u8 = 0;
+/// It has a thread.
+const RUNNING: u8 = 1;
+/// It waits for one.
+const WAITING: u8 = 2;
 /// It is no longer young; whoever still holds its waker changes nothing.
-const OVER: u8 = 2;
+const OVER: u8 = 3;
 
 impl Turn {
-    fn waiting(all: &Arc<AtomicUsize>) -> Self {
-        all.fetch_add(1, Ordering::Relaxed);
-        Self { state: AtomicU8::new(WAITING), waiting: Arc::clone(all), task: AtomicWaker::new() }
+    fn new(awake: &Arc<AtomicUsize>) -> Self {
+        awake.fetch_add(1, Ordering::Relaxed);
+        Self { state: AtomicU8::new(WAITING), awake: Arc::clone(awake), task: AtomicWaker::new() }
     }
 
-    /// Becomes `to`, unless it is over; the count follows.
+    /// Becomes `to` where it may; the count follows.
     fn set(&self, to: u8) {
-        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now != OVER).then_some(to));
-        match before {
-            Ok(WAITING) if to != WAITING => drop(self.waiting.fetch_sub(1, Ordering::Relaxed)),
-            Ok(AWAY) if to == WAITING => drop(self.waiting.fetch_add(1, Ordering::Relaxed)),
-            _ => (),
+        let allowed = |now| match (now, to) {
+            (OVER, _) => None,
+            // It was woken while it ran.
+            (WAITING, ASLEEP) => None,
+            _ => Some(to),
+        };
+        let counts = |state| matches!(state, RUNNING | WAITING);
+        if let Ok(before) = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, allowed) {
+            match (counts(before), counts(to)) {
+                (true, false) => drop(self.awake.fetch_sub(1, Ordering::Relaxed)),
+                (false, true) => drop(self.awake.fetch_add(1, Ordering::Relaxed)),
+                _ => (),
+            }
         }
     }
 }
@@ -127,6 +138,16 @@ impl Wake for Turn {
 /// Ends a cell's youth when it is dropped.
 struct Young(Arc<Turn>);
 
+impl Young {
+    fn poll<F: Future>(&self, work: Pin<&mut F>, context: &Context<'_>) -> Poll<F::Output> {
+        self.0.task.register(context.waker());
+        self.0.set(RUNNING);
+        let polled = work.poll(&mut Context::from_waker(&Waker::from(Arc::clone(&self.0))));
+        self.0.set(ASLEEP);
+        polled
+    }
+}
+
 impl Drop for Young {
     fn drop(&mut self) {
         self.0.set(OVER);
@@ -137,8 +158,8 @@ impl Drop for Young {
 pub struct Shared<F> {
     work: Pin<Box<F>>,
     young: Option<Young>,
-    /// Young cells that wait for a thread.
-    waiting: Arc<AtomicUsize>,
+    /// How many young cells are awake.
+    awake: Arc<AtomicUsize>,
     cpu_share: f64,
     started: Instant,
     used: Duration,
@@ -158,7 +179,7 @@ impl<F: Future> Shared<F> {
                 return Some(pause.clamp(Duration::from_millis(1), LONGEST_PAUSE));
             }
         }
-        (self.waiting.load(Ordering::Relaxed) > 0).then_some(PATIENCE)
+        (self.awake.load(Ordering::Relaxed) > 0).then_some(PATIENCE)
     }
 }
 
@@ -173,14 +194,10 @@ impl<F: Future> Future for Shared<F> {
             }
         }
         let slice = Instant::now();
-        let polled = match &self.young {
-            None => self.work.as_mut().poll(context),
-            Some(Young(turn)) => {
-                turn.task.register(context.waker());
-                turn.set(AWAY);
-                let waker = Waker::from(Arc::clone(turn));
-                self.work.as_mut().poll(&mut Context::from_waker(&waker))
-            }
+        let Self { work, young, .. } = &mut *self;
+        let polled = match young {
+            None => work.as_mut().poll(context),
+            Some(young) => young.poll(work.as_mut(), context),
         };
         self.used += slice.elapsed();
         if self.young.is_some() && self.used > YOUNG {

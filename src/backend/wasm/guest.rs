@@ -88,6 +88,7 @@ impl Guest {
         self.work = work;
         self.problems.clear();
         self.recorder.with(|shared| *shared = recorder);
+        self.wasi.fs.restore_stdio();
         self.wasi.set_stdin(cell.stdin.clone());
         self.set_limits(&cell.limits);
     }

@@ -1,5 +1,6 @@
 //! A kernel: an interpreter that runs one cell after another, each a transaction.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,16 @@ use super::recorder::{Ending, OutputLimit, Recorder};
 use super::sandbox::{Inner, SandboxError};
 use super::wasi::Exit;
 use crate::backend::EventSender;
-use crate::domain::{CellReport, CellRequest, InputFile, Limits, Outcome, Output};
+use crate::domain::{CellReport, CellRequest, InputFile, Limits, Outcome};
 
 /// What the boot image binds for the host to call.
 const TURN: &str = "__pymd_turn__()";
 /// Where the cells of a document find their files.
 const WORK_DIR: &str = "/work";
+/// A cell that wrote more pages than this is undone by mapping its memory anew.
+const MOST_UNDONE_PAGES: usize = 4096;
+/// Pages that a checkpoint takes in before it gives its thread away.
+const PIECE_PAGES: usize = 512;
 
 /// A live interpreter. Dropping it gives its memory back to the pool.
 pub struct Kernel {
@@ -32,6 +37,8 @@ pub struct Kernel {
     state: Checkpoint,
     /// Whether the random generators are still those of the image.
     born: bool,
+    /// Whether the memory holds what a cell left that is to be undone; the next cell does that first.
+    spoilt: bool,
 }
 
 /// What becomes of the state after a cell.
@@ -53,7 +60,7 @@ enum Return {
 
 impl Kernel {
     pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint, born: bool) -> Self {
-        Self { inner, slot: Some(slot), live, state, born }
+        Self { inner, slot: Some(slot), live, state, born, spoilt: false }
     }
 
     /// Puts files into the working directory, before the next cell.
@@ -154,10 +161,14 @@ impl Kernel {
             (outputs, recorder.used_bytes(), std::mem::take(&mut recorder.ending))
         });
         let at_rest = matches!(returned, Return::Status(_));
-        let outcome = classify(returned, ending, memory_refused, &cell.limits, &outputs)?;
+        let outcome = classify(returned, ending, memory_refused, &cell.limits)?;
         if keep == Keep::Transaction {
-            let kept = at_rest && !outcome.is_limit();
-            if kept { self.commit()? } else { self.roll_back()? }
+            if at_rest && keeps_state(&outcome) {
+                self.commit().await?;
+            } else {
+                self.live = None;
+                self.spoilt = true;
+            }
         }
         Ok(CellReport {
             outcome,
@@ -204,6 +215,7 @@ impl Kernel {
         events: Option<EventSender>,
         cancel: &CancellationToken,
     ) -> Result<Return, SandboxError> {
+        self.roll_back()?;
         let slot = self.slot.as_ref().ok_or(SandboxError::Broken("a kernel without memory"))?;
         if self.live.is_none() {
             self.live = Some(self.inner.machine.instantiate(slot, &self.state)?);
@@ -225,13 +237,17 @@ impl Kernel {
     }
 
     /// Makes the state after the cell the kernel's state.
-    fn commit(&mut self) -> Result<(), SandboxError> {
+    async fn commit(&mut self) -> Result<(), SandboxError> {
         let (Some(slot), Some(live)) = (&self.slot, &mut self.live) else {
             return Err(SandboxError::Broken("a commit without a store"));
         };
-        let changed = slot.scan_and_track()?;
         let mut delta = self.state.state().delta.clone();
-        collect(&mut delta, slot.image(), live.memory.data(&live.store), changed);
+        for (piece, changed) in pieces(slot.scan_and_track()?).enumerate() {
+            if piece > 0 {
+                tokio::task::yield_now().await;
+            }
+            collect(&mut delta, slot.image(), live.memory.data(&live.store), changed);
+        }
         let globals = live.read_globals();
         let wasi = &live.store.data().wasi;
         self.state = Checkpoint::new(State {
@@ -247,12 +263,22 @@ impl Kernel {
         Ok(())
     }
 
-    /// Undoes the cell.
+    /// Undoes the cell before, where it is to be undone.
     fn roll_back(&mut self) -> Result<(), SandboxError> {
-        self.live = None;
+        if !self.spoilt {
+            return Ok(());
+        }
         let slot = self.slot.as_mut().and_then(Arc::get_mut);
         let slot = slot.ok_or(SandboxError::Broken("a store outlived its kernel's rollback"))?;
-        slot.restore(&self.state.state().delta, self.state.memory_bytes(), false)?;
+        if slot.private_pages()? > self.state.delta_pages() + MOST_UNDONE_PAGES {
+            let state = self.state.for_restore()?;
+            let mut fresh = Slot::new(Arc::clone(&state.state().image))?;
+            fresh.restore(&state.state().delta, state.memory_bytes(), true)?;
+            (self.slot, self.state) = (Some(Arc::new(fresh)), state);
+        } else {
+            slot.restore(&self.state.state().delta, self.state.memory_bytes(), false)?;
+        }
+        self.spoilt = false;
         Ok(())
     }
 
@@ -267,6 +293,7 @@ impl Kernel {
     /// When the kernel has no memory.
     pub fn memory_image(&mut self) -> Result<Vec<u8>, SandboxError> {
         self.live = None;
+        self.roll_back()?;
         let slot = self.slot.as_mut().and_then(Arc::get_mut);
         Ok(slot.ok_or(SandboxError::Broken("a store outlived its kernel"))?.bytes_mut().to_vec())
     }
@@ -286,7 +313,6 @@ fn classify(
     ending: Ending,
     memory_refused: bool,
     limits: &Limits,
-    outputs: &[Output],
 ) -> Result<Outcome, SandboxError> {
     let out_of_memory = Outcome::OutOfMemory { limit_bytes: limits.memory_bytes };
     let error = match returned {
@@ -298,7 +324,8 @@ fn classify(
                 (None, Some((ename, ..))) if ename == "MemoryError" && memory_refused => out_of_memory,
                 (None, Some((ename, evalue, traceback))) => Outcome::PythonError { ename, evalue, traceback },
                 (None, None) if status == 0 => Outcome::Completed,
-                (None, None) => unreported(outputs),
+                // The cell broke the runner itself: whatever it did, the next cell must find a working one.
+                (None, None) => Outcome::Crashed { trap: "the cell runner failed".to_owned() },
             });
         }
         Return::Failed(error) => error,
@@ -321,14 +348,27 @@ fn classify(
     }
 }
 
-/// The cell broke the runner itself: what the interpreter printed is all there is.
-fn unreported(outputs: &[Output]) -> Outcome {
-    let printed = outputs.iter().rev().find_map(|output| match output {
-        Output::Stream { text, .. } => text.trim_end().lines().next_back(),
-        _ => None,
+/// Whether the state after a cell that came to its end is kept.
+fn keeps_state(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Completed | Outcome::PythonError { .. } | Outcome::Exited { .. })
+}
+
+/// Ranges of pages in pieces that take less than a millisecond each.
+fn pieces(changed: Vec<Range<usize>>) -> impl Iterator<Item = Vec<Range<usize>>> {
+    let mut ranges = changed.into_iter().flat_map(|range| {
+        let end = range.end;
+        range.step_by(PIECE_PAGES).map(move |start| start..end.min(start + PIECE_PAGES))
     });
-    let (ename, evalue) = printed.and_then(|line| line.split_once(": ")).unwrap_or(("Exception", ""));
-    Outcome::PythonError { ename: ename.to_owned(), evalue: evalue.to_owned(), traceback: Vec::new() }
+    std::iter::from_fn(move || {
+        let mut pages = 0;
+        let mut piece = Vec::new();
+        while pages < PIECE_PAGES {
+            let Some(range) = ranges.next() else { break };
+            pages += range.len();
+            piece.push(range);
+        }
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// A path below the working directory, or why it is none.

@@ -30,13 +30,13 @@ const WARM_HEADROOM_BYTES: u64 = 64 << 20;
 pub struct SandboxConfig {
     /// Executor threads. Default: one a core.
     pub threads: usize,
-    /// Kernels of each image kept ready to run, with their memory resident. Default: 8.
+    /// Kernels of each image kept ready to run, with their memory resident. Default: 16.
     pub ready_kernels: usize,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
-        Self { threads: std::thread::available_parallelism().map_or(2, usize::from), ready_kernels: 8 }
+        Self { threads: std::thread::available_parallelism().map_or(2, usize::from), ready_kernels: 16 }
     }
 }
 

@@ -107,6 +107,16 @@ impl Fs {
         }
     }
 
+    /// Opens those of the standard streams again that the guest has closed.
+    pub fn restore_stdio(&mut self) {
+        for (fd, stream) in (0..).zip(standard_streams()) {
+            if self.table.get(fd).is_err() {
+                // The lowest free number is this one, as those below it are taken.
+                let _ = self.table.insert(stream);
+            }
+        }
+    }
+
     /// What it holds.
     pub fn usage(&self) -> FsUsage {
         FsUsage { bytes: self.account.bytes, inodes: self.account.inodes, open_files: self.table.len() }
@@ -227,30 +237,34 @@ impl Fs {
     }
 }
 
-fn table_at_start() -> FdTable {
-    let mut table = FdTable::new();
-    let stream = |stdio, base| OpenFile {
+/// The standard streams as they are at the start, in the order of their descriptors.
+fn standard_streams() -> [OpenFile; 3] {
+    let stream = |stdio, flags, base| OpenFile {
         handle: Handle::Stdio(stdio),
         position: 0,
-        flags: 0,
+        flags,
         base,
         inheriting: Rights::NONE,
         preopened: None,
     };
-    let files = [
-        stream(Stdio::Stdin, Rights::STDIN),
-        OpenFile { flags: FDFLAG_APPEND, ..stream(Stdio::Stdout, Rights::STDOUT) },
-        OpenFile { flags: FDFLAG_APPEND, ..stream(Stdio::Stderr, Rights::STDOUT) },
-        OpenFile {
-            handle: Handle::File(ROOT),
-            position: 0,
-            flags: 0,
-            base: Rights::DIRECTORY,
-            inheriting: Rights::INHERITING,
-            preopened: Some(0),
-        },
-    ];
-    for file in files {
+    [
+        stream(Stdio::Stdin, 0, Rights::STDIN),
+        stream(Stdio::Stdout, FDFLAG_APPEND, Rights::STDOUT),
+        stream(Stdio::Stderr, FDFLAG_APPEND, Rights::STDOUT),
+    ]
+}
+
+fn table_at_start() -> FdTable {
+    let root = OpenFile {
+        handle: Handle::File(ROOT),
+        position: 0,
+        flags: 0,
+        base: Rights::DIRECTORY,
+        inheriting: Rights::INHERITING,
+        preopened: Some(0),
+    };
+    let mut table = FdTable::new();
+    for file in standard_streams().into_iter().chain([root]) {
         // An empty table has room for four.
         let _ = table.insert(file);
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use pymd::domain::{Limits, Outcome};
+use pymd::service::RenderRequest;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -47,20 +49,21 @@ async fn more_than_a_request_may_have_is_refused() {
     app.stop().await;
 }
 
+/// Not through the client, whose patience ends before a busy machine has done it.
 #[tokio::test]
 async fn ten_thousand_cells_run_one_after_another() {
-    let app = TestApp::start().await;
+    let app = TestApp::builder().limits(Limits { wall_ms: 200_000, ..limits() }).start().await;
     let mut content = String::from("```\nn = 0\n```\n");
     for number in 1..10_000 {
         write!(content, "```\nn += 1{}\n```\n", if number == 9_999 { "; print(n)" } else { "" }).unwrap();
     }
-    let report = render(&app, &content).await;
-    assert_eq!(report["cell_count"], 10_000);
-    let wrong = kinds(&report).iter().filter(|kind| **kind != "completed").count();
-    assert_eq!((kinds(&report).len(), wrong), (10_000, 0));
-    assert!(report["rendered"].as_str().unwrap().contains("9999"));
     let valid = app.post("/api/v1/render/validate", &json!({"content": content})).await.json();
     assert_eq!(valid["valid"], true);
+    let request = RenderRequest { content, ..RenderRequest::default() };
+    let report = app.service.render(request, None).await.unwrap();
+    let wrong = report.cells.iter().filter(|cell| cell.outcome != Outcome::Completed).count();
+    assert_eq!((report.cell_count, report.cells.len(), wrong), (10_000, 10_000, 0));
+    assert!(report.rendered.contains("9999"));
     app.stop().await;
 }
 

@@ -173,23 +173,47 @@ impl Slot {
             self.untrack();
         }
         let changed = self.scan()?;
+        self.resize(size)?;
+        self.put(delta, changed.into_iter().flatten());
+        if complete {
+            self.put(delta, delta.iter().map(|(number, _)| number));
+        }
+        Ok(())
+    }
+
+    /// Brings the memory back to the state of the image, unless that means to put back more than `most_pages`: then it
+    /// changes nothing and answers false.
+    ///
+    /// # Errors
+    /// What the system says; the slot must not be used again then.
+    pub fn reset(&mut self, most_pages: usize) -> io::Result<bool> {
+        self.untrack();
+        let changed = self.scan()?;
+        if changed.iter().map(ExactSizeIterator::len).sum::<usize>() > most_pages {
+            return Ok(false);
+        }
+        self.resize(self.image.byte_len())?;
+        self.put(&PageMap::default(), changed.into_iter().flatten());
+        Ok(true)
+    }
+
+    fn resize(&mut self, size: usize) -> io::Result<()> {
         self.shrink(size)?;
-        self.grow(size)?;
+        self.grow(size)
+    }
+
+    /// Writes those of the pages `numbers` that are not as in `image + delta`.
+    fn put(&mut self, delta: &PageMap, numbers: impl Iterator<Item = usize>) {
         let image = Arc::clone(&self.image);
         let bytes = self.bytes_mut();
-        let mut put = |number: usize| {
+        for number in numbers {
             let wanted = delta.get(number).map_or_else(|| image.page(number), |page| &page[..]);
             if let Some(page) = bytes.get_mut(number * PAGE_BYTES..(number + 1) * PAGE_BYTES)
                 && *page != *wanted
             {
                 page.copy_from_slice(wanted);
             }
-        };
-        changed.into_iter().flatten().for_each(&mut put);
-        if complete {
-            delta.iter().for_each(|(number, _)| put(number));
         }
-        Ok(())
     }
 
     /// How many pages of memory it occupies beyond its image.

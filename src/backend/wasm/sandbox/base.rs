@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::SandboxError;
 use crate::backend::wasm::checkpoint::Checkpoint;
 use crate::backend::wasm::machine::{Live, Machine};
-use crate::backend::wasm::memory::{Image, PageMap, Slot};
+use crate::backend::wasm::memory::{Image, Slot};
 
 /// A slot that wrote more than this many pages is given back to the system: putting 8 MiB back costs more than
 /// mapping anew.
@@ -71,11 +71,10 @@ impl Base {
 
     /// Puts used memory in order again and keeps it, unless the pool is full or too much was written.
     pub fn refill(&self, machine: &Machine, mut slot: Arc<Slot>) -> Result<(), SandboxError> {
-        if self.ready() >= self.capacity || slot.private_pages()? > RECYCLED_PAGES {
+        if self.ready() >= self.capacity {
             return Ok(());
         }
         let exclusive = Arc::get_mut(&mut slot).ok_or(SandboxError::Broken("a store outlived its kernel"))?;
-        exclusive.restore(&PageMap::default(), self.image().byte_len(), true)?;
-        self.put(machine, slot)
+        if exclusive.reset(RECYCLED_PAGES)? { self.put(machine, slot) } else { Ok(()) }
     }
 }
