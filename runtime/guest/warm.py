@@ -34,6 +34,11 @@ def _warm():
 
 
 _warm()
+
+import _pymd_compile
+
+# Tracebacks of later cells must not show this one's lines.
+_pymd_compile.forget("<warm>")
 for _name in [name for name in globals() if name not in ("__name__", "__builtins__") and not name.startswith("__")]:
     if _name != "_name":
         del globals()[_name]

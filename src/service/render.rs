@@ -163,7 +163,7 @@ impl Service {
         let _permit = self.0.admission.enter().await?;
         let content = request.content;
         let parsed = off_the_server_threads(move || document::parse(&content)).await?;
-        let code: String = parsed.cells().map(|cell| cell.code).collect();
+        let code = parsed.cells().map(|cell| cell.code).collect::<Vec<_>>().join("\n");
         let kernel = sandbox.kernel_for(&code, &limits).await?;
         let reports = run_cells(kernel, &parsed, &limits, request.stop_on_error, watch.as_ref()).await?;
         let cells: Vec<_> = parsed

@@ -124,16 +124,6 @@ async fn closed_standard_streams_are_open_again_in_the_next_cell() {
     assert_eq!(report.text(StreamName::Stderr), "loud\n");
 }
 
-/// A program may break the runner of its own kernel: each later cell says so, and no other kernel notices.
-#[tokio::test]
-async fn a_broken_runner_is_a_crash() {
-    let sandbox = sandbox().await;
-    let (kernel, _) = run(sandbox.kernel().unwrap(), "import _pymd_runner\nvars(_pymd_runner).clear()").await;
-    let (_, report) = run(kernel, "x = 3").await;
-    assert_eq!(report.outcome.kind(), "crashed", "{report:?}");
-    assert_eq!(prints(sandbox.kernel().unwrap(), "print(1)").await.1, "1\n");
-}
-
 #[tokio::test]
 async fn cancelling_undoes_the_cell_and_keeps_the_kernel() {
     let sandbox = sandbox().await;
@@ -241,7 +231,7 @@ async fn a_recycled_kernel_is_a_new_kernel_to_the_byte() {
             sandbox.kernel().unwrap().run_once(request, None, CancellationToken::new()).await.unwrap();
         }
         // As many kernels as the pool can hold, so that each recycled one is seen.
-        let mut kernels: Vec<_> = (0..9).map(|_| sandbox.kernel().unwrap()).collect();
+        let mut kernels: Vec<_> = (0..17).map(|_| sandbox.kernel().unwrap()).collect();
         for kernel in &mut kernels {
             let memory = kernel.memory_image().unwrap();
             let differs = memory.iter().zip(&fresh).position(|(now, then)| now != then);

@@ -38,6 +38,9 @@ pub(super) struct State {
     pub clock: ClockReading,
     /// Cells run so far.
     pub count: u64,
+    /// Whether whoever goes on from here needs random numbers of its own: the generators are still those of the image,
+    /// or of the kernel that this one was forked from.
+    pub born: bool,
 }
 
 impl Checkpoint {
@@ -48,12 +51,17 @@ impl Checkpoint {
     /// The state of an image that nothing has run on.
     pub(super) fn of_image(image: Arc<Image>, fs: Fs) -> Self {
         let (memory_bytes, globals) = (image.byte_len(), image.globals.clone());
-        let delta = PageMap::default();
-        Self::new(State { image, delta, memory_bytes, globals, fs, clock: ClockReading::default(), count: 0 })
+        let (delta, clock) = (PageMap::default(), ClockReading::default());
+        Self::new(State { image, delta, memory_bytes, globals, fs, clock, count: 0, born: true })
     }
 
     pub(super) fn state(&self) -> &State {
         &self.0.state
+    }
+
+    /// The same state for a fork.
+    pub(super) fn forked(&self) -> Self {
+        Self::new(State { born: true, ..self.0.state.clone() })
     }
 
     /// The same state with other files.

@@ -35,8 +35,6 @@ pub struct Kernel {
     live: Option<Live>,
     /// The state before the next cell.
     state: Checkpoint,
-    /// Whether the random generators are still those of the image.
-    born: bool,
     /// Whether the memory holds what a cell left that is to be undone; the next cell does that first.
     spoilt: bool,
 }
@@ -59,8 +57,8 @@ enum Return {
 }
 
 impl Kernel {
-    pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint, born: bool) -> Self {
-        Self { inner, slot: Some(slot), live, state, born, spoilt: false }
+    pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint) -> Self {
+        Self { inner, slot: Some(slot), live, state, spoilt: false }
     }
 
     /// Puts files into the working directory, before the next cell.
@@ -148,7 +146,7 @@ impl Kernel {
             code: cell.code.clone(),
             name: cell.name.clone(),
             count: self.state.count() + 1,
-            born: self.born,
+            born: self.state.state().born,
             figure_format: "png",
         };
         let returned = self.turn(&cell, work, events, &cancel).await?;
@@ -258,8 +256,8 @@ impl Kernel {
             fs: wasi.fs.clone(),
             clock: wasi.clock.reading(),
             count: self.state.count() + 1,
+            born: false,
         });
-        self.born = false;
         Ok(())
     }
 
@@ -308,12 +306,7 @@ impl Drop for Kernel {
     }
 }
 
-fn classify(
-    returned: Return,
-    ending: Ending,
-    memory_refused: bool,
-    limits: &Limits,
-) -> Result<Outcome, SandboxError> {
+fn classify(returned: Return, ending: Ending, memory_refused: bool, limits: &Limits) -> Result<Outcome, SandboxError> {
     let out_of_memory = Outcome::OutOfMemory { limit_bytes: limits.memory_bytes };
     let error = match returned {
         Return::Deadline => return Ok(Outcome::DeadlineExceeded { limit_ms: limits.wall_ms }),

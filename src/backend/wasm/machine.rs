@@ -5,8 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tokio::task::JoinHandle;
-use wasmtime::{Engine, Global, InstancePre, Linker, Memory, Store, TypedFunc, Val, ValType};
+use wasmtime::{Engine, Global, InstancePre, Linker, Memory, Store, Trap, TypedFunc, Val, ValType};
 
 use super::checkpoint::Checkpoint;
 use super::engine::{SLICE_FUEL, load};
@@ -86,8 +85,7 @@ impl Machine {
         cpu_share: f64,
         work: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
     ) -> Result<T, SandboxError> {
-        let mut task = AbortOnDrop(self.executor.handle().spawn(self.executor.share(work, cpu_share)));
-        match (&mut task.0).await {
+        match self.executor.run(work, cpu_share).await {
             Ok(done) => done,
             Err(error) => Err(SandboxError::Executor(error.to_string())),
         }
@@ -95,7 +93,7 @@ impl Machine {
 
     /// Does `work` on an executor thread some time; nobody waits for it.
     pub fn later(&self, work: impl FnOnce() + Send + 'static) {
-        self.executor.handle().spawn(async move { work() });
+        self.executor.later(work);
     }
 
     /// A store over `slot`, whose memory is in the state of `checkpoint`.
@@ -138,7 +136,11 @@ impl Live {
     pub async fn turn(&mut self, source: &str) -> wasmtime::Result<u32> {
         let len = u32::try_from(source.len())?;
         let at = self.alloc.call_async(&mut self.store, len).await?;
-        self.memory.write(&mut self.store, at as usize, source.as_bytes())?;
+        if at == 0 || self.memory.write(&mut self.store, at as usize, source.as_bytes()).is_err() {
+            // The heap is full, or the guest's allocator is broken: its own doing, whatever the address.
+            self.store.data_mut().memory.refused = true;
+            return Err(Trap::MemoryOutOfBounds.into());
+        }
         self.turn.call_async(&mut self.store, (at, len)).await
     }
 
@@ -162,14 +164,6 @@ fn integer(global: &GlobalInit) -> i64 {
         InitialValue::I32(value) => i64::from(value),
         InitialValue::I64(value) => value,
         InitialValue::F32(_) | InitialValue::F64(_) => 0,
-    }
-}
-
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

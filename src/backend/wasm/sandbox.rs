@@ -95,7 +95,8 @@ pub(super) struct Inner {
     files: RuntimeFiles,
     config: SandboxConfig,
     boot: Base,
-    warm: OnceCell<Base>,
+    /// None where it could not be made: that is not tried again.
+    warm: OnceCell<Option<Base>>,
     kernels: AtomicUsize,
 }
 
@@ -138,31 +139,30 @@ impl Sandbox {
         if !make::wants_warm(code) {
             return self.kernel();
         }
-        let warm = match self.warm().await {
-            Ok(warm) => warm,
-            Err(error) => {
-                tracing::warn!(%error, "there is no warm image: packages are imported by each kernel");
-                return self.kernel();
-            }
-        };
+        let Some(warm) = self.warm().await else { return self.kernel() };
         if warm.checkpoint.memory_bytes() as u64 + WARM_HEADROOM_BYTES > limits.memory_bytes {
             return self.kernel();
         }
         self.start(warm)
     }
 
-    async fn warm(&self) -> Result<&Base, SandboxError> {
+    async fn warm(&self) -> Option<&Base> {
         let make = || async {
             let start = self.0.boot.checkpoint.clone();
-            let image = make::image(&self.0.machine, &self.0.files.dir, Recipe::Warm, start).await?;
-            Ok(Base::new(image, self.0.config.ready_kernels))
+            match make::image(&self.0.machine, &self.0.files.dir, Recipe::Warm, start).await {
+                Ok(image) => Some(Base::new(image, self.0.config.ready_kernels)),
+                Err(error) => {
+                    tracing::warn!(%error, "there is no warm image: packages are imported by each kernel");
+                    None
+                }
+            }
         };
-        self.0.warm.get_or_try_init(make).await
+        self.0.warm.get_or_init(make).await.as_ref()
     }
 
     fn start(&self, base: &Base) -> Result<Kernel, SandboxError> {
         let (slot, live) = base.take()?;
-        Ok(self.adopt(slot, live, base.checkpoint.clone(), true))
+        Ok(self.adopt(slot, live, base.checkpoint.clone()))
     }
 
     /// A kernel in the state of a checkpoint: `fork` says that the kernel which left it goes on elsewhere, so that
@@ -174,12 +174,13 @@ impl Sandbox {
         let state = checkpoint.for_restore()?;
         let mut slot = Slot::new(Arc::clone(&state.state().image))?;
         slot.restore(&state.state().delta, state.memory_bytes(), true)?;
-        Ok(self.adopt(Arc::new(slot), None, state, fork))
+        let state = if fork { state.forked() } else { state };
+        Ok(self.adopt(Arc::new(slot), None, state))
     }
 
-    fn adopt(&self, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint, born: bool) -> Kernel {
+    fn adopt(&self, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint) -> Kernel {
         self.0.kernels.fetch_add(1, Ordering::AcqRel);
-        Kernel::new(Arc::clone(&self.0), slot, live, state, born)
+        Kernel::new(Arc::clone(&self.0), slot, live, state)
     }
 
     /// Makes kernels of the boot image ready until its pool is full.
@@ -193,27 +194,34 @@ impl Sandbox {
     /// Makes the warm image, if need be, and fills its pool.
     ///
     /// # Errors
-    /// When the packages can't be imported, or the system refuses memory.
+    /// When the system refuses memory.
     pub async fn warm_up(&self) -> Result<(), SandboxError> {
-        self.warm().await?.fill(&self.0.machine)
+        match self.warm().await {
+            Some(warm) => warm.fill(&self.0.machine),
+            None => Ok(()),
+        }
     }
 
     /// What is alive now.
     pub fn stats(&self) -> SandboxStats {
         SandboxStats {
             kernels: self.0.kernels.load(Ordering::Acquire),
-            ready: self.0.boot.ready() + self.0.warm.get().map_or(0, Base::ready),
+            ready: self.0.boot.ready() + self.0.made_warm().map_or(0, Base::ready),
         }
     }
 }
 
 impl Inner {
+    fn made_warm(&self) -> Option<&Base> {
+        self.warm.get().and_then(Option::as_ref)
+    }
+
     /// Takes a kernel's memory back, to be used again where it is of an image with a pool.
     pub fn recycle(self: &Arc<Self>, slot: Arc<Slot>) {
         let inner = Arc::clone(self);
         // Not on the caller's thread: the answer to the client does not wait for it.
         self.machine.later(move || {
-            for base in [Some(&inner.boot), inner.warm.get()].into_iter().flatten() {
+            for base in [Some(&inner.boot), inner.made_warm()].into_iter().flatten() {
                 if Arc::ptr_eq(slot.image(), base.image()) {
                     if let Err(error) = base.refill(&inner.machine, slot) {
                         tracing::warn!(%error, "a kernel's memory could not be used again");

@@ -17,8 +17,8 @@ use crate::domain::{CellRequest, Limits, Output};
 
 /// The name of the memory's file in an image's cache entry.
 const MEMORY_FILE: &str = "memory.image";
-/// Goes into the key of cached images: raise it when what is stored changes its meaning.
-const FORMAT: u32 = 1;
+/// Goes into the key of cached images: raise it when what is stored, or the files that kernels start with, change.
+const FORMAT: u32 = 2;
 /// Hex digits of a digest that name a cache entry.
 const KEY_DIGITS: usize = 20;
 
