@@ -37,6 +37,8 @@ pub struct Kernel {
     state: Checkpoint,
     /// Whether the memory holds what a cell left that is to be undone; the next cell does that first.
     spoilt: bool,
+    /// Whether the guest came back from its last turn, so that the store can serve another kernel.
+    at_rest: bool,
 }
 
 /// What becomes of the state after a cell.
@@ -58,7 +60,7 @@ enum Return {
 
 impl Kernel {
     pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint) -> Self {
-        Self { inner, slot: Some(slot), live, state, spoilt: false }
+        Self { inner, slot: Some(slot), live, state, spoilt: false, at_rest: true }
     }
 
     /// Puts files into the working directory, before the next cell.
@@ -223,7 +225,8 @@ impl Kernel {
         live.store.data_mut().prepare(cell, Some(work), recorder);
         live.store.set_fuel(cell.limits.fuel)?;
         let deadline = Duration::from_millis(cell.limits.wall_ms);
-        Ok(tokio::select! {
+        self.at_rest = false;
+        let returned = tokio::select! {
             biased;
             () = cancel.cancelled() => Return::Cancelled,
             turned = tokio::time::timeout(deadline, live.turn(TURN)) => match turned {
@@ -231,7 +234,9 @@ impl Kernel {
                 Ok(Err(error)) => Return::Failed(error),
                 Err(_) => Return::Deadline,
             },
-        })
+        };
+        self.at_rest = matches!(returned, Return::Status(_));
+        Ok(returned)
     }
 
     /// Makes the state after the cell the kernel's state.
@@ -299,9 +304,9 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        self.live = None;
+        let live = self.live.take().filter(|_| self.at_rest);
         if let Some(slot) = self.slot.take() {
-            self.inner.recycle(slot);
+            self.inner.recycle(slot, live);
         }
     }
 }

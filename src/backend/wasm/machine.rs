@@ -99,11 +99,7 @@ impl Machine {
     /// A store over `slot`, whose memory is in the state of `checkpoint`.
     pub fn instantiate(&self, slot: &Arc<Slot>, checkpoint: &Checkpoint) -> Result<Live, SandboxError> {
         let state = checkpoint.state();
-        let recorder = SharedRecorder::default();
-        let (args, variables) = (Arc::clone(&self.args), Arc::clone(&self.variables));
-        let mut wasi = WasiCtx::new(state.fs.clone(), args, variables, Box::new(recorder.clone()));
-        wasi.clock = GuestClock::resumed(state.clock);
-        let mut store = Store::new(&self.engine, Guest::new(wasi, recorder));
+        let mut store = Store::new(&self.engine, self.guest(checkpoint));
         store.limiter(|guest| &mut guest.memory);
         store.set_fuel(u64::MAX >> 1)?;
         store.fuel_async_yield_interval(Some(SLICE_FUEL))?;
@@ -119,16 +115,42 @@ impl Machine {
         for GlobalValue { name, value } in &state.globals {
             let global =
                 instance.get_global(&mut store, name).ok_or(SandboxError::Broken("a global of the image is gone"))?;
-            let value = match global.ty(&store).content() {
-                ValType::I64 => Val::I64(*value),
-                #[expect(clippy::cast_possible_truncation, reason = "sign-extended from 32 bits when it was read")]
-                _ => Val::I32(*value as i32),
-            };
-            global.set(&mut store, value)?;
+            set_global(&mut store, global, *value)?;
             globals.push((name.clone(), global));
         }
         Ok(Live { store, memory, alloc, turn, globals })
     }
+
+    /// What a store holds for a guest in the state of `checkpoint`.
+    fn guest(&self, checkpoint: &Checkpoint) -> Guest {
+        let state = checkpoint.state();
+        let recorder = SharedRecorder::default();
+        let (args, variables) = (Arc::clone(&self.args), Arc::clone(&self.variables));
+        let mut wasi = WasiCtx::new(state.fs.clone(), args, variables, Box::new(recorder.clone()));
+        wasi.clock = GuestClock::resumed(state.clock);
+        Guest::new(wasi, recorder)
+    }
+
+    /// Brings a store whose guest came back from its last turn to the state of `checkpoint`, but for its memory.
+    ///
+    /// Nothing else in it can have changed: the split module has no instruction that writes its table or drops its
+    /// segments ([`super::runtime::split`] refuses one that has), and exceptions do not outlive a turn.
+    pub fn reset(&self, live: &mut Live, checkpoint: &Checkpoint) -> Result<(), SandboxError> {
+        *live.store.data_mut() = self.guest(checkpoint);
+        for ((_, global), GlobalValue { value, .. }) in live.globals.iter().zip(&checkpoint.state().globals) {
+            set_global(&mut live.store, *global, *value)?;
+        }
+        Ok(())
+    }
+}
+
+fn set_global(store: &mut Store<Guest>, global: Global, value: i64) -> wasmtime::Result<()> {
+    let value = match global.ty(&*store).content() {
+        ValType::I64 => Val::I64(value),
+        #[expect(clippy::cast_possible_truncation, reason = "sign-extended from 32 bits when it was read")]
+        _ => Val::I32(value as i32),
+    };
+    global.set(store, value)
 }
 
 impl Live {

@@ -217,13 +217,13 @@ impl Inner {
     }
 
     /// Takes a kernel's memory back, to be used again where it is of an image with a pool.
-    pub fn recycle(self: &Arc<Self>, slot: Arc<Slot>) {
+    pub fn recycle(self: &Arc<Self>, slot: Arc<Slot>, live: Option<Live>) {
         let inner = Arc::clone(self);
         // Not on the caller's thread: the answer to the client does not wait for it.
         self.machine.later(move || {
             for base in [Some(&inner.boot), inner.made_warm()].into_iter().flatten() {
                 if Arc::ptr_eq(slot.image(), base.image()) {
-                    if let Err(error) = base.refill(&inner.machine, slot) {
+                    if let Err(error) = base.refill(&inner.machine, slot, live) {
                         tracing::warn!(%error, "a kernel's memory could not be used again");
                     }
                     break;

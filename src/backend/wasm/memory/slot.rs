@@ -174,9 +174,10 @@ impl Slot {
         }
         let changed = self.scan()?;
         self.resize(size)?;
-        self.put(delta, changed.into_iter().flatten());
+        let image = Arc::clone(&self.image);
+        put(self.bytes_mut(), &image, delta, changed.into_iter().flatten());
         if complete {
-            self.put(delta, delta.iter().map(|(number, _)| number));
+            put(self.bytes_mut(), &image, delta, delta.iter().map(|(number, _)| number));
         }
         Ok(())
     }
@@ -189,11 +190,30 @@ impl Slot {
     pub fn reset(&mut self, most_pages: usize) -> io::Result<bool> {
         self.untrack();
         let changed = self.scan()?;
-        if changed.iter().map(ExactSizeIterator::len).sum::<usize>() > most_pages {
+        if page_count(&changed) > most_pages {
             return Ok(false);
         }
         self.resize(self.image.byte_len())?;
-        self.put(&PageMap::default(), changed.into_iter().flatten());
+        let image = Arc::clone(&self.image);
+        put(self.bytes_mut(), &image, &PageMap::default(), changed.into_iter().flatten());
+        Ok(true)
+    }
+
+    /// As [`Slot::reset`], through the store that has the memory, whose bytes are `memory`. Answers false also where
+    /// the memory grew or its writes are tracked: that can't be taken back under a store.
+    ///
+    /// # Errors
+    /// What the system says when the page map can't be read.
+    pub fn reset_in_store(&self, memory: &mut [u8], most_pages: usize) -> io::Result<bool> {
+        let as_at_first = self.byte_len() == self.image.byte_len() && memory.len() == self.image.byte_len();
+        if !as_at_first || self.tracked.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let changed = self.scan()?;
+        if page_count(&changed) > most_pages {
+            return Ok(false);
+        }
+        put(memory, &self.image, &PageMap::default(), changed.into_iter().flatten());
         Ok(true)
     }
 
@@ -202,27 +222,29 @@ impl Slot {
         self.grow(size)
     }
 
-    /// Writes those of the pages `numbers` that are not as in `image + delta`.
-    fn put(&mut self, delta: &PageMap, numbers: impl Iterator<Item = usize>) {
-        let image = Arc::clone(&self.image);
-        let bytes = self.bytes_mut();
-        for number in numbers {
-            let wanted = delta.get(number).map_or_else(|| image.page(number), |page| &page[..]);
-            if let Some(page) = bytes.get_mut(number * PAGE_BYTES..(number + 1) * PAGE_BYTES)
-                && *page != *wanted
-            {
-                page.copy_from_slice(wanted);
-            }
-        }
-    }
-
     /// How many pages of memory it occupies beyond its image.
     ///
     /// # Errors
     /// What the system says when the page map can't be read.
     pub fn private_pages(&self) -> io::Result<usize> {
         let found = dirty::resident_pages(self.addresses(0..self.byte_len()))?;
-        Ok(found.iter().map(ExactSizeIterator::len).sum())
+        Ok(page_count(&found))
+    }
+}
+
+fn page_count(ranges: &[Range<usize>]) -> usize {
+    ranges.iter().map(ExactSizeIterator::len).sum()
+}
+
+/// Writes those of the pages `numbers` of `memory` that are not as in `image + delta`.
+fn put(memory: &mut [u8], image: &Image, delta: &PageMap, numbers: impl Iterator<Item = usize>) {
+    for number in numbers {
+        let wanted = delta.get(number).map_or_else(|| image.page(number), |page| &page[..]);
+        if let Some(page) = memory.get_mut(number * PAGE_BYTES..(number + 1) * PAGE_BYTES)
+            && *page != *wanted
+        {
+            page.copy_from_slice(wanted);
+        }
     }
 }
 

@@ -52,29 +52,41 @@ impl Base {
         })
     }
 
-    fn put(&self, machine: &Machine, slot: Arc<Slot>) -> Result<(), SandboxError> {
-        let live = machine.instantiate(&slot, &self.checkpoint)?;
+    fn put(&self, slot: Arc<Slot>, live: Live) {
         let mut pool = self.pool();
         if pool.len() < self.capacity {
             pool.push(Ready { slot, live });
         }
-        Ok(())
     }
 
     /// Fills the pool with kernels on fresh memory.
     pub fn fill(&self, machine: &Machine) -> Result<(), SandboxError> {
         while self.ready() < self.capacity {
-            self.put(machine, Arc::new(Slot::new(Arc::clone(self.image()))?))?;
+            let slot = Arc::new(Slot::new(Arc::clone(self.image()))?);
+            let live = machine.instantiate(&slot, &self.checkpoint)?;
+            self.put(slot, live);
         }
         Ok(())
     }
 
-    /// Puts used memory in order again and keeps it, unless the pool is full or too much was written.
-    pub fn refill(&self, machine: &Machine, mut slot: Arc<Slot>) -> Result<(), SandboxError> {
+    /// Puts used memory in order again and keeps it, unless the pool is full or too much was written; with the store
+    /// over it where `live` is one at rest.
+    pub fn refill(&self, machine: &Machine, mut slot: Arc<Slot>, live: Option<Live>) -> Result<(), SandboxError> {
         if self.ready() >= self.capacity {
             return Ok(());
         }
+        if let Some(mut live) = live
+            && slot.reset_in_store(live.memory.data_mut(&mut live.store), RECYCLED_PAGES)?
+        {
+            machine.reset(&mut live, &self.checkpoint)?;
+            self.put(slot, live);
+            return Ok(());
+        }
         let exclusive = Arc::get_mut(&mut slot).ok_or(SandboxError::Broken("a store outlived its kernel"))?;
-        if exclusive.reset(RECYCLED_PAGES)? { self.put(machine, slot) } else { Ok(()) }
+        if exclusive.reset(RECYCLED_PAGES)? {
+            let live = machine.instantiate(&slot, &self.checkpoint)?;
+            self.put(slot, live);
+        }
+        Ok(())
     }
 }
