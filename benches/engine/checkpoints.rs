@@ -57,7 +57,8 @@ pub fn cost_by_pages(criterion: &mut Criterion, table: &mut Table) -> Result<()>
 struct Memory {
     slot: Slot,
     delta: PageMap,
-    value: u8,
+    /// Never the same twice, so that each written page differs from what it was.
+    value: u64,
 }
 
 impl Memory {
@@ -72,12 +73,13 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Writes a byte in each of `pages` pages, far apart, and takes a checkpoint: the time of the checkpoint.
+    /// Writes a number in each of `pages` pages, far apart, and takes a checkpoint: the time of the checkpoint.
     fn checkpoint(&mut self, pages: usize) -> Result<Duration> {
         self.value = self.value.wrapping_add(1);
         let bytes = self.slot.bytes_mut();
         let step = (bytes.len() / PAGE_BYTES / pages.max(1)).max(1) * PAGE_BYTES;
-        (0..pages).for_each(|page| bytes[page * step] = self.value);
+        let value = self.value.to_le_bytes();
+        (0..pages).for_each(|page| bytes[page * step..page * step + value.len()].copy_from_slice(&value));
         let start = Instant::now();
         let changed = self.slot.scan_and_track()?;
         // The state before stays as it is: others may hold it.
