@@ -111,13 +111,13 @@ fn block_on(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Failu
 }
 
 fn run_runtime(args: &RuntimeCommandArgs) -> Result<u8, Failure> {
-    let config = args.base.load(None)?;
+    let config = args.base.load()?;
     telemetry::init(&config.log, "warn")?;
     let engine = wasm::engine().map_err(|error| Failure::fault(format!("the engine does not work here: {error:#}")))?;
     let progress = progress::for_stderr();
     let context = RuntimeContext {
         cache_dir: &config.cache_dir,
-        default_index_url: &config.index_url,
+        index_url: &config.index_url,
         engine: &engine,
         extra_key: EXTRA_KEY,
         progress: progress.as_ref(),

@@ -33,9 +33,6 @@ pub struct RenderArgs {
     /// Leave out the cells after one that failed
     #[arg(long)]
     stop_on_error: bool,
-    /// Simple API of the package index, for the runtime
-    #[arg(long, value_name = "URL")]
-    index_url: Option<String>,
     #[command(flatten)]
     base: BaseArgs,
     #[command(flatten)]
@@ -65,7 +62,7 @@ impl From<OutFormat> for RenderFormat {
 
 /// Renders the document; the result is the exit code.
 pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
-    let config = args.base.load(args.index_url)?;
+    let config = args.base.load()?;
     telemetry::init(&config.log, "warn")?;
     let content = local::read_text(&args.file)?;
     let service = local::service(&config, &args.limits).await?;

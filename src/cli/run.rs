@@ -28,9 +28,6 @@ pub struct RunArgs {
     /// What the code reads from its standard input; - is ours. Without it, input is at its end at once
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
-    /// Simple API of the package index, for the runtime
-    #[arg(long, value_name = "URL")]
-    index_url: Option<String>,
     #[command(flatten)]
     base: BaseArgs,
     #[command(flatten)]
@@ -39,7 +36,7 @@ pub struct RunArgs {
 
 /// Runs the code; the result is the exit code.
 pub async fn run(args: RunArgs) -> Result<u8, Failure> {
-    let config = args.base.load(args.index_url)?;
+    let config = args.base.load()?;
     telemetry::init(&config.log, "warn")?;
     let code = match (args.code, args.file) {
         (Some(code), _) => (code, true),

@@ -37,36 +37,14 @@ pub struct InstallArgs {
     /// Use this wheel instead of downloading it; it must be the pinned one.
     #[arg(long, value_name = "PATH")]
     pub wheel: Option<PathBuf>,
-    #[command(flatten)]
-    /// The package index.
-    pub index: IndexArgs,
-}
-
-/// Which package index to use.
-#[derive(Debug, Clone, Default, Args)]
-pub struct IndexArgs {
-    /// Address of the package index's simple API.
-    #[arg(long, value_name = "URL", env = "PYMD_INDEX_URL")]
-    pub index_url: Option<String>,
-    /// What pip is told to use: the second choice.
-    #[arg(long, hide = true, env = "PIP_INDEX_URL")]
-    pub pip_index_url: Option<String>,
-}
-
-impl IndexArgs {
-    /// The index's address: the given one, else pip's, else `default`.
-    pub fn url(&self, default: &str) -> String {
-        let given = [&self.index_url, &self.pip_index_url].into_iter().flatten().find(|url| !url.is_empty());
-        given.map_or(default, String::as_str).to_owned()
-    }
 }
 
 /// What the commands work with.
 pub struct RuntimeContext<'a> {
     /// The cache directory.
     pub cache_dir: &'a Path,
-    /// Address of the package index where none is given.
-    pub default_index_url: &'a str,
+    /// Address of the package index's simple API.
+    pub index_url: &'a str,
     /// The engine to compile for.
     pub engine: &'a Engine,
     /// Whatever else the compiled module depends on; the same as the server's.
@@ -136,7 +114,7 @@ pub fn run(args: &RuntimeArgs, context: &RuntimeContext<'_>, out: &mut dyn Write
 fn install(args: &InstallArgs, context: &RuntimeContext<'_>, out: &mut dyn Write) -> Result<(), RuntimeCliError> {
     let source = match &args.wheel {
         Some(path) => Source::Wheel { path: path.clone() },
-        None => Source::Index { url: args.index.url(context.default_index_url) },
+        None => Source::Index { url: context.index_url.to_owned() },
     };
     let request = EnsureRequest {
         manifest: Manifest::embedded()?,

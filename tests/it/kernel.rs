@@ -124,6 +124,22 @@ async fn closed_standard_streams_are_open_again_in_the_next_cell() {
     assert_eq!(report.text(StreamName::Stderr), "loud\n");
 }
 
+/// A kernel whose heap is full takes the cell that frees it.
+#[tokio::test]
+async fn a_full_heap_can_be_emptied_by_the_next_cell() {
+    let sandbox = sandbox().await;
+    let small = Limits { memory_bytes: 64 << 20, ..limits() };
+    let code = "L = []\nfor size in (1 << 20, 1 << 12, 1 << 7):\n    try:\n        \
+        while True: L.append(bytes(size))\n    except MemoryError: pass";
+    let (kernel, report) = run_with(sandbox.kernel().unwrap(), code, small.clone()).await;
+    assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
+    assert_eq!(report.peak_memory_bytes, 64 << 20, "it is full");
+    let (kernel, report) = run_with(kernel, "n = len(L); L = None", small.clone()).await;
+    assert_eq!(report.outcome, Outcome::Completed, "{report:?}");
+    let (_, report) = run_with(kernel, "print(n > 20, len([0] * 10**6))", small).await;
+    assert_eq!(report.text(StreamName::Stdout), "True 1000000\n", "{report:?}");
+}
+
 #[tokio::test]
 async fn cancelling_undoes_the_cell_and_keeps_the_kernel() {
     let sandbox = sandbox().await;

@@ -371,7 +371,7 @@ fn the_commands_install_list_and_verify() {
     let engine = engine();
     let context = RuntimeContext {
         cache_dir: &fixture.request.cache_dir,
-        default_index_url: "http://127.0.0.1:9/simple",
+        index_url: "http://127.0.0.1:9/simple",
         engine: &engine,
         extra_key: "",
         progress: &Silent,

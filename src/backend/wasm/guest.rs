@@ -55,6 +55,9 @@ pub enum Work {
     },
 }
 
+/// What a kernel with a full memory may have beyond its limit.
+const HEADROOM_BYTES: usize = 1 << 20;
+
 /// The data of a store.
 pub struct Guest {
     pub(super) wasi: WasiCtx,
@@ -80,8 +83,8 @@ impl Guest {
         }
     }
 
-    /// Makes ready for a cell.
-    pub fn prepare(&mut self, cell: &CellRequest, work: Option<Work>, recorder: Recorder) {
+    /// Makes ready for a cell, with a memory of `memory_bytes` now.
+    pub fn prepare(&mut self, cell: &CellRequest, work: Option<Work>, recorder: Recorder, memory_bytes: usize) {
         if let Some(Work::Run { count, .. }) = &work {
             self.count = *count;
         }
@@ -90,12 +93,17 @@ impl Guest {
         self.recorder.with(|shared| *shared = recorder);
         self.wasi.fs.restore_stdio();
         self.wasi.set_stdin(cell.stdin.clone());
-        self.set_limits(&cell.limits);
+        self.set_limits(&cell.limits, memory_bytes);
     }
 
     /// Sets what the kernel may hold.
-    pub fn set_limits(&mut self, limits: &Limits) {
-        self.memory.limit_bytes = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
+    ///
+    /// A kernel whose memory is full, now of `memory_bytes`, gets a little more than its limit, once: else the runner
+    /// could not even take the cell that frees some.
+    pub fn set_limits(&mut self, limits: &Limits, memory_bytes: usize) {
+        let limit_bytes = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
+        let is_full = memory_bytes.saturating_add(HEADROOM_BYTES) > limit_bytes;
+        self.memory.limit_bytes = limit_bytes.saturating_add(if is_full { HEADROOM_BYTES } else { 0 });
         self.memory.refused = false;
         self.wasi.set_disk_limits(limits.disk_bytes, limits.open_files);
     }

@@ -222,7 +222,8 @@ impl Kernel {
         }
         let live = self.live.as_mut().ok_or(SandboxError::Broken("a cell without a store"))?;
         let recorder = Recorder::new(cell.limits.output_bytes, events);
-        live.store.data_mut().prepare(cell, Some(work), recorder);
+        let memory_bytes = live.memory.data_size(&live.store);
+        live.store.data_mut().prepare(cell, Some(work), recorder, memory_bytes);
         live.store.set_fuel(cell.limits.fuel)?;
         let deadline = Duration::from_millis(cell.limits.wall_ms);
         self.at_rest = false;
@@ -341,6 +342,9 @@ fn classify(returned: Return, ending: Ending, memory_refused: bool, limits: &Lim
         // A C++ exception or `longjmp` that nobody caught: the guest's own doing.
         None if error.is::<wasmtime::ThrownException>() => {
             Ok(Outcome::Crashed { trap: "uncaught exception".to_owned() })
+        }
+        None if error.is::<wasmtime::GcHeapOutOfMemory<()>>() => {
+            Ok(Outcome::Crashed { trap: "too many exceptions in flight".to_owned() })
         }
         None => Err(SandboxError::Wasmtime(error)),
     }

@@ -13,8 +13,8 @@ const FAR: i64 = u32::MAX as i64 - 7;
 
 async fn guest() -> Guest {
     let mut fs = empty();
-    fs.create_dir_all("/work").unwrap();
-    put_file(&mut fs, "/work/f", "0123456789");
+    fs.create_dir_all("/home").unwrap();
+    put_file(&mut fs, "/home/f", "0123456789");
     Guest::new(fs).await
 }
 
@@ -38,7 +38,7 @@ async fn arguments_and_environment() {
     assert_eq!(guest.call("environ_sizes_get", &[0, 4]).await, OK);
     assert_eq!((guest.u32(0), guest.u32(4)), (2, 18));
     assert_eq!(guest.call("environ_get", &[16, 64]).await, OK);
-    assert_eq!(guest.bytes(64, 18), b"HOME=/work\0EMPTY=\0");
+    assert_eq!(guest.bytes(64, 18), b"HOME=/home\0EMPTY=\0");
     assert_eq!(guest.call("environ_get", &[16, FAR]).await, Errno::Fault.code());
     assert_eq!(guest.call("args_get", &[FAR + 6, 64]).await, Errno::Fault.code());
 }
@@ -134,7 +134,7 @@ async fn files_are_read_and_written_in_vectors() {
     assert_eq!(guest.u64(64), 10);
     assert_eq!(guest.call("fd_write", &[fd, 0, 1, 64]).await, OK);
     assert_eq!(guest.call("fd_pwrite", &[fd, 0, 1, 2, 64]).await, OK);
-    assert_eq!(text(guest.fs(), "/work/f"), "01012367890123");
+    assert_eq!(text(guest.fs(), "/home/f"), "01012367890123");
     assert_eq!(guest.call("fd_pread", &[fd, 0, 3, 12, 64]).await, OK);
     assert_eq!((guest.u32(64), guest.bytes(100, 4)), (2, b"2323".to_vec()));
     assert_eq!(guest.call("fd_seek", &[fd, -4, 2, 64]).await, OK);
@@ -170,7 +170,7 @@ async fn bad_pointers_change_nothing() {
     assert_eq!(guest.call("fd_read", &[fd, 0, 1025, 64]).await, Errno::Inval.code());
     assert_eq!(guest.call("fd_read", &[fd, 0, -1, 64]).await, Errno::Inval.code());
     assert_eq!(guest.fs().seek(fd as u32, 0, Whence::Current), Ok(0));
-    assert_eq!(text(guest.fs(), "/work/f"), "0123456789");
+    assert_eq!(text(guest.fs(), "/home/f"), "0123456789");
     guest.put(0, b"new");
     let open_files = guest.fs().usage().open_files;
     assert_eq!(guest.call("path_open", &[3, 0, 0, 3, 1, 0, 0, 0, FAR + 4]).await, fault);
@@ -191,7 +191,7 @@ async fn bad_paths_are_told_apart() {
         (&b"a\xff"[..], Errno::Ilseq),
         (b"a\0b", Errno::Inval),
         (b"", Errno::Noent),
-        (b"/work", Errno::Perm),
+        (b"/home", Errno::Perm),
         (b"work/f/x", Errno::Notdir),
     ] {
         guest.put(0, path);
@@ -232,7 +232,7 @@ async fn paths_are_changed() {
 #[tokio::test]
 async fn listings_fill_the_buffer() {
     let mut guest = guest().await;
-    put_file(guest.fs(), "/work/second", "");
+    put_file(guest.fs(), "/home/second", "");
     let directory = guest.fs().path_stat(at("work"), true).unwrap().ino;
     guest.put(0, b"work");
     let rights = Rights::FD_READDIR.bits() as i64;

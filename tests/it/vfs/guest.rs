@@ -136,7 +136,7 @@ impl Guest {
         let written = Written::default();
         let sink = LimitedSink { written: written.clone(), left: 1 << 20 };
         let args = Arc::from(["guest".to_owned(), "é".to_owned()]);
-        let env = Arc::from([("HOME".to_owned(), "/work".to_owned()), ("EMPTY".to_owned(), String::new())]);
+        let env = Arc::from([("HOME".to_owned(), "/home".to_owned()), ("EMPTY".to_owned(), String::new())]);
         let mut store = Store::new(&engine, Host(WasiCtx::new(fs, args, env, Box::new(sink))));
         store.set_fuel(FUEL).expect("fuel is on");
         store.fuel_async_yield_interval(Some(1_000_000)).expect("fuel is on");

@@ -163,13 +163,13 @@ fn single_files_are_mounted() {
     let host = cap_std::fs::File::from_std(std::fs::File::open(temp.path().join("zip")).unwrap());
     let mut fs = empty();
     fs.mount_file("/usr/local/lib/python315.zip", Arc::new(CapFile::new(host).unwrap())).unwrap();
-    fs.mount_file("/work/data", Arc::new(b"static".as_slice())).unwrap();
-    fs.mount_file("/work/shared", Arc::new(Arc::<[u8]>::from(b"shared".as_slice()))).unwrap();
-    assert_eq!(fs.mount_file("/work/data", Arc::new(b"again".as_slice())), Err(Errno::Exist));
+    fs.mount_file("/given/data", Arc::new(b"static".as_slice())).unwrap();
+    fs.mount_file("/given/both", Arc::new(Arc::<[u8]>::from(b"shared".as_slice()))).unwrap();
+    assert_eq!(fs.mount_file("/given/data", Arc::new(b"again".as_slice())), Err(Errno::Exist));
     assert_eq!(fs.mount_file("/", Arc::new(b"root".as_slice())), Err(Errno::Exist));
     assert_eq!(text(&fs, "/usr/local/lib/python315.zip"), "zip content");
-    assert_eq!(text(&fs, "/work/data"), "static");
-    assert_eq!(text(&fs, "/work/shared"), "shared");
+    assert_eq!(text(&fs, "/given/data"), "static");
+    assert_eq!(text(&fs, "/given/both"), "shared");
     assert_eq!(fs.unlink(at("work/data")), Err(Errno::Rofs));
     assert_eq!(fs.rename(at("work/data"), at("x")), Err(Errno::Rofs));
     put_file(&mut fs, "/x", "");

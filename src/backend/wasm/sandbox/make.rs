@@ -133,7 +133,8 @@ async fn step(live: &mut Live, work: Option<Work>, source: &str) -> Result<(), S
     let limits = Limits { memory_bytes: 1 << 30, ..Limits::default() };
     let recorder = Recorder::new(limits.output_bytes, None);
     let cell = CellRequest { code: String::new(), name: String::new(), stdin: Vec::new(), limits };
-    live.store.data_mut().prepare(&cell, work, recorder);
+    let memory_bytes = live.memory.data_size(&live.store);
+    live.store.data_mut().prepare(&cell, work, recorder, memory_bytes);
     let status = live.turn(source).await?;
     let (outputs, ending) =
         live.store.data().recorder.with(|recorder| (recorder.finish(), std::mem::take(&mut recorder.ending)));
