@@ -105,7 +105,7 @@ async fn standard_streams() {
     }
     assert_eq!(guest.call("fd_close", &[1]).await, OK);
     assert_eq!(guest.call("fd_write", &[1, 0, 1, 64]).await, Errno::Badf.code());
-    assert_eq!(opened(&mut guest, "work/f", 0).await, 1);
+    assert_eq!(opened(&mut guest, "home/f", 0).await, 1);
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_full_sink_ends_the_guest() {
 #[tokio::test]
 async fn files_are_read_and_written_in_vectors() {
     let mut guest = guest().await;
-    let fd = opened(&mut guest, "work/f", 0).await;
+    let fd = opened(&mut guest, "home/f", 0).await;
     guest.put_vectors(0, &[(100, 4), (200, 0), (300, 4), (400, 50)]);
     assert_eq!(guest.call("fd_read", &[fd, 0, 4, 64]).await, OK);
     assert_eq!(
@@ -160,7 +160,7 @@ async fn files_are_read_and_written_in_vectors() {
 #[tokio::test]
 async fn bad_pointers_change_nothing() {
     let mut guest = guest().await;
-    let fd = opened(&mut guest, "work/f", 0).await;
+    let fd = opened(&mut guest, "home/f", 0).await;
     let fault = Errno::Fault.code();
     guest.put_vectors(0, &[(100, 4), (0xffff_fff0, 0x20)]);
     assert_eq!(guest.call("fd_write", &[fd, 0, 2, 64]).await, fault);
@@ -192,7 +192,7 @@ async fn bad_paths_are_told_apart() {
         (b"a\0b", Errno::Inval),
         (b"", Errno::Noent),
         (b"/home", Errno::Perm),
-        (b"work/f/x", Errno::Notdir),
+        (b"home/f/x", Errno::Notdir),
     ] {
         guest.put(0, path);
         let len = path.len() as i64;
@@ -201,7 +201,7 @@ async fn bad_paths_are_told_apart() {
     }
     guest.put(0, &[b'a'; 5000]);
     assert_eq!(guest.call("path_filestat_get", &[3, 1, 0, 5000, 8000]).await, Errno::Nametoolong.code());
-    guest.put(0, b"work");
+    guest.put(0, b"home");
     assert_eq!(guest.call("path_filestat_get", &[3, 2, 0, 4, 64]).await, Errno::Inval.code());
     assert_eq!(guest.call("path_open", &[3, 1, 0, 4, 1 << 16, 0, 0, 0, 64]).await, Errno::Inval.code());
     assert_eq!(guest.call("path_open", &[3, 1, 0, 4, 0, 0, 0, 1 << 16, 64]).await, Errno::Inval.code());
@@ -210,8 +210,8 @@ async fn bad_paths_are_told_apart() {
 #[tokio::test]
 async fn paths_are_changed() {
     let mut guest = guest().await;
-    guest.put(0, b"work/f");
-    guest.put(16, b"work/g");
+    guest.put(0, b"home/f");
+    guest.put(16, b"home/g");
     guest.put(32, b"dir");
     guest.put(48, b"link");
     assert_eq!(guest.call("path_create_directory", &[3, 32, 3]).await, OK);
@@ -220,12 +220,12 @@ async fn paths_are_changed() {
     assert_eq!(guest.call("path_rename", &[3, 16, 6, 3, 0, 6]).await, OK);
     assert_eq!(guest.call("path_symlink", &[0, 6, 3, 48, 4]).await, OK);
     assert_eq!(guest.call("path_readlink", &[3, 48, 4, 100, 4, 64]).await, OK);
-    assert_eq!((guest.u32(64), guest.bytes(100, 6)), (4, b"work\0\0".to_vec()), "cut to the buffer");
+    assert_eq!((guest.u32(64), guest.bytes(100, 6)), (4, b"home\0\0".to_vec()), "cut to the buffer");
     assert_eq!(guest.call("path_filestat_set_times", &[3, 1, 48, 4, 7, 8, 0b0101]).await, OK);
-    assert_eq!(guest.fs().path_stat(at("work/f"), false).unwrap().times.modified, 8);
+    assert_eq!(guest.fs().path_stat(at("home/f"), false).unwrap().times.modified, 8);
     assert_eq!(guest.call("path_remove_directory", &[3, 32, 3]).await, OK);
     assert_eq!(guest.call("path_remove_directory", &[3, 32, 3]).await, Errno::Noent.code());
-    assert_eq!(guest.fs().list_names("/").unwrap(), ["work", "link"]);
+    assert_eq!(guest.fs().list_names("/").unwrap(), ["home", "link"]);
     assert_eq!(text(guest.fs(), "/link"), "0123456789");
 }
 
@@ -233,8 +233,8 @@ async fn paths_are_changed() {
 async fn listings_fill_the_buffer() {
     let mut guest = guest().await;
     put_file(guest.fs(), "/home/second", "");
-    let directory = guest.fs().path_stat(at("work"), true).unwrap().ino;
-    guest.put(0, b"work");
+    let directory = guest.fs().path_stat(at("home"), true).unwrap().ino;
+    guest.put(0, b"home");
     let rights = Rights::FD_READDIR.bits() as i64;
     assert_eq!(guest.call("path_open", &[3, 0, 0, 4, 2, rights, 0, 0, 64]).await, OK);
     let fd = i64::from(guest.u32(64));
