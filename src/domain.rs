@@ -4,11 +4,30 @@
 //! what the REST API shows.
 
 mod cell;
+mod environment;
+mod id;
+mod install;
+mod job;
 mod limits;
+mod lockfile;
 mod outcome;
 mod output;
+mod page;
+mod text_enum;
+mod user;
 
 pub use cell::{CellReport, CellRequest, Event, ExecuteReport, InputFile};
+pub use environment::{
+    BackendKind, BadEnvironmentName, Environment, EnvironmentContents, EnvironmentName, EnvironmentPackage,
+    EnvironmentStats, EnvironmentStatus,
+};
+pub use id::{BadId, EnvironmentId, JobId, KeyId, UserId};
+pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
+pub use job::{Job, JobEnd, JobEvent, JobState};
 pub use limits::{LimitError, Limits, LimitsRequest};
+pub use lockfile::{LockedPackage, LockedWheel, Lockfile};
 pub use outcome::Outcome;
 pub use output::{MimeBundle, Output, StreamName};
+pub use page::{BadPage, Page, PageRequest};
+pub use text_enum::UnknownWord;
+pub use user::{ApiKey, QuotaExceeded, QuotaKind, Quotas, Role, Tier, User};

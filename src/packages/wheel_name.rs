@@ -81,7 +81,9 @@ impl WheelName {
             };
             same_major && reached
         };
-        self.abi.iter().any(|abi| abi == "none") && self.platform.iter().any(|p| p == "any") && self.python.iter().any(fits)
+        self.abi.iter().any(|abi| abi == "none")
+            && self.platform.iter().any(|p| p == "any")
+            && self.python.iter().any(fits)
     }
 
     /// The tags as they stand in the name.

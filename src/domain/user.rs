@@ -1,0 +1,133 @@
+//! Users, what they may do, and how much.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::text_enum::text_enum;
+use super::{KeyId, Limits, UserId};
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Role {
+    /// Use the system.
+    User,
+    /// Run it, too.
+    Admin,
+}
+
+text_enum!(Role, "role" { User => "user", Admin => "admin" });
+
+/// Somebody with things of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct User {
+    /// The id.
+    pub id: UserId,
+    /// What they are called; not unique.
+    pub name: String,
+    /// Where mail reaches them; not checked.
+    pub email: Option<String>,
+    /// What they may do.
+    pub role: Role,
+    /// Name of the tier, which says how much they may have.
+    pub tier: String,
+    /// When they were made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Since when they are shut out.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub suspended_at: Option<Timestamp>,
+}
+
+/// How much the users of a tier may have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Tier {
+    /// Its name: `FREE`, `PRO`, ...
+    pub name: String,
+    /// What may be kept.
+    pub quotas: Quotas,
+    /// What an execution may use.
+    pub limits: Limits,
+}
+
+/// What a user may keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    /// Environments, besides the default one.
+    pub environments: u64,
+    /// Packages of one environment, those that others need included.
+    pub packages_per_environment: u64,
+    /// Bytes of the packages of one environment.
+    pub environment_bytes: u64,
+}
+
+/// Which quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaKind {
+    /// [`Quotas::environments`]
+    Environments,
+    /// [`Quotas::packages_per_environment`]
+    PackagesPerEnvironment,
+    /// [`Quotas::environment_bytes`]
+    EnvironmentBytes,
+}
+
+text_enum!(QuotaKind, "quota" {
+    Environments => "environments",
+    PackagesPerEnvironment => "packages_per_environment",
+    EnvironmentBytes => "environment_bytes",
+});
+
+/// More was wanted than the tier allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub struct QuotaExceeded {
+    /// Of what.
+    pub what: QuotaKind,
+    /// How much there is.
+    pub used: u64,
+    /// How much there would be.
+    pub wanted: u64,
+    /// How much there may be.
+    pub allowed: u64,
+}
+
+impl fmt::Display for QuotaExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, used, wanted, allowed } = self;
+        match what {
+            QuotaKind::Environments => write!(f, "{used} environments are there, and your tier allows {allowed}"),
+            QuotaKind::PackagesPerEnvironment => {
+                write!(f, "the environment would have {wanted} packages ({used} now), and your tier allows {allowed}")
+            }
+            QuotaKind::EnvironmentBytes => {
+                write!(f, "the environment would take {wanted} bytes ({used} now), and your tier allows {allowed}")
+            }
+        }
+    }
+}
+
+/// What is known of an API key. Its text is nowhere: only its owner has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ApiKey {
+    /// The id.
+    pub id: KeyId,
+    /// What its owner calls it.
+    pub name: String,
+    /// The text's beginning, to know it by.
+    pub prefix: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it was used last, give or take a minute.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Timestamp>,
+    /// From when on it is not accepted.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+}
