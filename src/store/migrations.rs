@@ -1,0 +1,57 @@
+//! Brings the tables up to date. `migrations/README.md` tells how to add a step.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, SqlSafeStr as _};
+
+use super::Database;
+use super::error::StoreError;
+
+macro_rules! migrations {
+    ($($file:literal),+ $(,)?) => {
+        &[$(($file, include_str!(concat!("../../migrations/", $file, ".sql")))),+]
+    };
+}
+
+/// Names and contents of the steps, in order.
+const MIGRATIONS: &[(&str, &str)] = migrations!["0001_users", "0002_environments", "0003_jobs"];
+
+impl Database {
+    /// Names of the steps that make the tables, in order: files of `migrations/` without `.sql`.
+    pub fn migrations() -> impl Iterator<Item = &'static str> {
+        MIGRATIONS.iter().map(|(name, _)| *name)
+    }
+}
+
+/// Applies the steps that the database lacks.
+pub(super) async fn run(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    let steps = MIGRATIONS.iter().zip(1..).map(|((name, sql), version)| {
+        Migration::new(version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let steps: Vec<_> = steps.collect();
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+    let done = Migrator::with_migrations(steps).run(connection).await;
+    done.map_err(|error| match error {
+        MigrateError::VersionMissing(found) => StoreError::Newer { found, known },
+        MigrateError::VersionMismatch(version) => StoreError::Migration {
+            reason: format!("step {version} is not the one that made this database; another program made it"),
+        },
+        MigrateError::Execute(error) => error.into(),
+        other => StoreError::Migration { reason: other.to_string() },
+    })
+}
+
+/// Waits until no other server migrates the SQLite database at `path`. The lock ends with the file that is returned,
+/// or with the process.
+pub(super) async fn wait_for_turn(path: &Path) -> Result<File, StoreError> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock_path = PathBuf::from(lock_path);
+    let error = |source| StoreError::File { path: lock_path.clone(), source };
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&lock_path).map_err(error)?;
+    let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
+    locked.map_err(|stopped| error(std::io::Error::other(stopped)))?.map_err(error)
+}
