@@ -1,0 +1,112 @@
+//! Takes jobs out of the queue, so many at once, and works on them.
+
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::options::LAST_WORD;
+use super::run::Run;
+use super::sweep;
+use super::{Handlers, Queue};
+
+/// A server's worker. Dropped without [`Runner::shutdown`] it is as if the server had died: its jobs are begun again
+/// when their leases have ended.
+#[derive(Debug)]
+pub struct Runner {
+    stop: CancellationToken,
+    work: JoinHandle<()>,
+    sweep: JoinHandle<()>,
+}
+
+impl Runner {
+    /// Begins to work. `owner` names the server, for those who look in the database; it decides nothing.
+    pub fn start(queue: &Queue, handlers: Handlers, owner: &str) -> Self {
+        let stop = CancellationToken::new();
+        let work = tokio::spawn(work(queue.clone(), handlers, owner.to_owned(), stop.clone()));
+        let sweep = tokio::spawn(sweep::run(queue.clone()));
+        Self { stop, work, sweep }
+    }
+
+    /// Takes no more jobs, gives those that run [`super::QueueOptions::grace_ms`] to end, then tells the rest to stop
+    /// and puts them back in the queue, for another server to begin at once.
+    pub async fn shutdown(mut self) {
+        self.sweep.abort();
+        self.stop.cancel();
+        if let Err(error) = (&mut self.work).await {
+            tracing::error!(%error, "the job runner has failed");
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.sweep.abort();
+        // Its jobs go with it.
+        self.work.abort();
+    }
+}
+
+async fn work(queue: Queue, handlers: Handlers, owner: String, stop: CancellationToken) {
+    let kinds = handlers.kinds();
+    let lease = queue.options.lease();
+    let server_stops = CancellationToken::new();
+    let mut runs = JoinSet::new();
+    let mut poll = tokio::time::interval(queue.options.poll());
+    poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !stop.is_cancelled() {
+        while runs.len() < queue.options.concurrency && !stop.is_cancelled() {
+            let asked = Instant::now();
+            // A claim that takes longer is over before it is known.
+            match tokio::time::timeout(lease, queue.database.claim(&owner, &kinds, lease)).await {
+                Ok(Ok(Some((job, lease)))) => {
+                    // Only jobs of kinds with a handler were asked for.
+                    if let Some(handler) = handlers.get(&job.kind) {
+                        runs.spawn(Run::new(queue.clone(), job, lease, asked).work(handler, server_stops.clone()));
+                    }
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "cannot take a job out of the queue; trying again soon");
+                    break;
+                }
+                Err(_) => {
+                    tracing::warn!("the database does not say whether there is a job; asking again soon");
+                    break;
+                }
+            }
+        }
+        let is_free = runs.len() < queue.options.concurrency;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            Some(ended) = runs.join_next() => report(ended),
+            () = queue.bell.notified(), if is_free => {}
+            _ = poll.tick(), if is_free => {}
+        }
+    }
+    drain(&queue, runs, &server_stops).await;
+}
+
+/// Waits for the jobs that run, and ends those that take too long.
+async fn drain(queue: &Queue, mut runs: JoinSet<()>, server_stops: &CancellationToken) {
+    if tokio::time::timeout(queue.options.grace(), all_ended(&mut runs)).await.is_err() {
+        server_stops.cancel();
+        if tokio::time::timeout(queue.options.stop() + LAST_WORD, all_ended(&mut runs)).await.is_err() {
+            tracing::warn!(
+                jobs = runs.len(),
+                "some jobs did not stop in time: they are begun again after their leases"
+            );
+        }
+    }
+}
+
+async fn all_ended(runs: &mut JoinSet<()>) {
+    while let Some(ended) = runs.join_next().await {
+        report(ended);
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the watch over a job has failed: it is begun again after its lease");
+    }
+}
