@@ -13,6 +13,8 @@
 mod cells;
 #[path = "engine/checkpoints.rs"]
 mod checkpoints;
+#[path = "engine/environments.rs"]
+mod environments;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "engine/metering.rs"]
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
     checkpoints::cells(&mut criterion, &world, &mut table)?;
     checkpoints::restores(&mut criterion, &world, &mut table)?;
     resident::run(&world, &mut table)?;
+    environments::run(&mut criterion, &world, &mut table)?;
     metering::run(&world, &mut table)?;
     criterion.final_summary();
     table.print()?;

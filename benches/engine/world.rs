@@ -45,6 +45,16 @@ impl World {
         self.tokio.block_on(sandbox(&self.engine, &self.files, 0))
     }
 
+    /// How the sandbox of a server uses the machine, with a smaller pool.
+    pub fn config(&self) -> SandboxConfig {
+        SandboxConfig { ready_kernels: 0, ..SandboxConfig::default() }
+    }
+
+    /// Another sandbox.
+    pub fn sandbox_with(&self, config: SandboxConfig) -> Result<Sandbox> {
+        Ok(self.tokio.block_on(Sandbox::open(self.engine.clone(), &self.files, config))?)
+    }
+
     /// A kernel that has run `code`.
     pub fn session(&self, code: &str) -> Result<Session> {
         let mut session = Session { kernel: Some(self.sandbox.kernel()?) };
@@ -58,7 +68,7 @@ pub fn files(engine: &Engine, key: &str) -> Result<RuntimeFiles> {
     let config = Config::load(None, Settings::from_environment()?)?;
     let source = match std::env::var_os("PYMD_BENCH_WHEEL") {
         Some(path) => Source::Wheel { path: path.into() },
-        None => Source::Index { url: config.index_url },
+        None => Source::Index { url: config.index_url() },
     };
     let request = EnsureRequest {
         manifest: Manifest::embedded()?,

@@ -7,8 +7,11 @@ use pymd::api::{self, App};
 use pymd::backend::wasm::SandboxConfig;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
 use pymd::metrics::Metrics;
+use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
-use pymd::service::{Service, ServiceConfig};
+use pymd::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
+use pymd::store::{Database, DatabaseOptions};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -25,6 +28,8 @@ pub struct Server {
     runtime: Runtime,
     serving: JoinHandle<std::io::Result<()>>,
     shutdown: CancellationToken,
+    /// With the database.
+    _directory: TempDir,
 }
 
 impl Server {
@@ -36,22 +41,41 @@ impl Server {
         let token = AdminToken::random()?;
         let executor = config.executor;
         let service = Service::new(ServiceConfig {
-            limits: config.limits,
+            limits: config.limits.clone(),
             max_running: executor.max_running,
             max_queued: executor.max_queued,
         });
         let http = HttpConfig { shutdown_grace: Duration::from_secs(1), ..HttpConfig::default() };
-        let app = App::new(service.clone(), token.clone(), http, Metrics::install()?);
+        let directory = tempfile::tempdir()?;
+        let url = format!("sqlite://{}", directory.path().join("pymd.db").display());
+        let database = runtime.block_on(Database::open(&url, &DatabaseOptions::default()))?;
+        runtime.block_on(database.ensure_admin(token.expose()))?;
+        let workspace = Workspace::open(WorkspaceParts {
+            service: service.clone(),
+            database,
+            installer: Installer::open(InstallConfig {
+                index_urls: config.index_urls.clone(),
+                trusted_hosts: Vec::new(),
+                cache_dir: config.cache_dir.clone(),
+            })?,
+            data_dir: directory.path().to_owned(),
+            cache_dir: config.cache_dir.clone(),
+        })?;
+        let app = App::new(workspace, token.clone(), http, Metrics::install()?);
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, shutdown) = (listener.local_addr()?, CancellationToken::new());
         let serving = runtime.spawn(api::serve(app, listener, shutdown.clone()));
         let request = PrepareRequest {
+            index_url: config.index_url(),
             cache_dir: config.cache_dir,
-            index_url: config.index_url,
-            sandbox: SandboxConfig { threads: executor.threads, ready_kernels: executor.ready_kernels },
+            sandbox: SandboxConfig {
+                threads: executor.threads,
+                ready_kernels: executor.ready_kernels,
+                ..SandboxConfig::default()
+            },
         };
         runtime.block_on(prepare(&service, request, None))?;
-        Ok(Self { address, token: token.expose().to_owned(), runtime, serving, shutdown })
+        Ok(Self { address, token: token.expose().to_owned(), runtime, serving, shutdown, _directory: directory })
     }
 
     /// Stops it as a signal does.

@@ -18,6 +18,7 @@ import _pymd_figures
 import _pymd_hooks
 import _pymd_input
 import _pymd_loop
+import _pymd_packages
 import _pymd_streams
 import _reactor
 from _pymd_base import BUILTINS, ask, call, complain
@@ -100,6 +101,10 @@ def _reseed():
     module = _modules.get("tempfile")
     if module is not None:
         module._name_sequence = None
+    for number, known in enumerate(_pymd_packages.generators):
+        generator = known()
+        if generator is not None:
+            _try_seed("random.Random", generator, fresh + number.to_bytes(8))
 
 
 def _try_seed(name, module, seed):
@@ -216,6 +221,26 @@ def _run_cell(cell):
         _report(error)
 
 
+def _load(name):
+    """Imports a module into an image."""
+    try:
+        _pymd_packages.load(name)
+    except BaseException as error:
+        _settle()
+        _report(error)
+    else:
+        _settle()
+        _pymd_streams.flush()
+
+
+def _enter(site):
+    """Makes an environment's packages importable."""
+    try:
+        _pymd_packages.enter(site)
+    except ImportError as error:
+        _report(error)
+
+
 def _step():
     """One turn. Returns what the reactor wants: the exit status, and whether the interpreter is to end."""
     global _reserve
@@ -226,7 +251,16 @@ def _step():
             _run_cell(request)
         elif request["mode"] == "check":
             tell({"op": "problems", "items": _pymd_compile.check(request["cells"])})
+        elif request["mode"] == "enter":
+            _enter(request["site"])
+        elif request["mode"] == "import":
+            _load(request["module"])
+        elif request["mode"] == "compile":
+            _pymd_packages.compile_all(request["root"], request["out"], request["files"])
+        elif request["mode"] == "collect":
+            gc.collect()
         elif request["mode"] == "freeze":
+            _pymd_packages.leave()
             gc.collect()
             gc.freeze()
         else:
@@ -274,6 +308,7 @@ def install():
     import pymd
 
     _set_environment()
+    _pymd_hooks.complete_os()
     _pymd_streams.install()
     _pymd_input.install()
     _pymd_hooks.install(

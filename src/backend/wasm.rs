@@ -25,4 +25,7 @@ pub use checkpoint::Checkpoint;
 pub use engine::engine;
 pub use guest::CellProblem;
 pub use kernel::Kernel;
-pub use sandbox::{Sandbox, SandboxConfig, SandboxError, SandboxStats};
+pub use sandbox::{
+    Bytecode, EnvironmentBase, EnvironmentSpec, SITE_PACKAGES, Sandbox, SandboxConfig, SandboxError, SandboxStats,
+    SkippedFile, WarmLimits,
+};

@@ -13,7 +13,7 @@ const ENDLESS: &str = "while True: pass";
 /// Many clients with small cells and two hogs, on one thread: all of the small ones end before a hog has.
 #[tokio::test]
 async fn many_small_cells_pass_two_hogs() {
-    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 4 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 4, ..SandboxConfig::default() }).await;
     let hogs = [
         Running::start(&sandbox, ENDLESS, &limits()).await,
         Running::start(&sandbox, "x = 'x' * (1 << 20)\nwhile True: x.find('y')", &limits()).await,
@@ -42,7 +42,7 @@ async fn many_small_cells_pass_two_hogs() {
 /// Four endless loops on one thread all get on.
 #[tokio::test]
 async fn equals_get_about_the_same() {
-    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 0 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 0, ..SandboxConfig::default() }).await;
     let mut hogs = Vec::new();
     for _ in 0..4 {
         hogs.push(Running::start(&sandbox, ENDLESS, &within_ms(1_500)).await);
@@ -60,7 +60,7 @@ async fn equals_get_about_the_same() {
 /// Other programs on the machine can take from the one what the other would not have used: so the best of three.
 #[tokio::test]
 async fn a_quarter_of_a_core_is_clearly_less_than_one() {
-    let sandbox = own_sandbox(SandboxConfig { threads: 2, ready_kernels: 0 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: 2, ready_kernels: 0, ..SandboxConfig::default() }).await;
     let share = |cpu_share| Limits { cpu_share, ..within_ms(1_500) };
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -79,7 +79,7 @@ async fn a_quarter_of_a_core_is_clearly_less_than_one() {
 /// A kernel's share holds for it alone: who waits for nobody is not held back.
 #[tokio::test]
 async fn a_short_cell_is_not_held_back_by_its_share() {
-    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 1 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 1, ..SandboxConfig::default() }).await;
     let little = Limits { cpu_share: 0.01, ..limits() };
     let request = cell("sum(range(10_000))", &little);
     let report = sandbox.kernel().unwrap().run_once(request, None, CancellationToken::new()).await.unwrap();

@@ -20,7 +20,7 @@ use crate::support::sandbox::own_sandbox;
 /// A cell that sleeps has used little processor time and waits for none: others have the thread for themselves.
 #[tokio::test]
 async fn a_sleeper_slows_nobody_down() {
-    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 0 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 0, ..SandboxConfig::default() }).await;
     let alone = Running::start(&sandbox, "while True: pass", &within_ms(700)).await.end().await.fuel_used;
     let sleeper = Running::start(&sandbox, "import time; time.sleep(60)", &limits()).await;
     let beside = Running::start(&sandbox, "while True: pass", &within_ms(700)).await.end().await.fuel_used;
@@ -32,7 +32,7 @@ async fn a_sleeper_slows_nobody_down() {
 /// A cell of a tiny share that did much in one slice is held back, but not past its deadline.
 #[tokio::test]
 async fn a_small_share_does_not_put_off_the_deadline() {
-    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 0 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 0, ..SandboxConfig::default() }).await;
     let code = "x = b'x' * (100 << 20)\nwhile True: y = x + b'1'";
     let little = Limits { cpu_share: 0.01, ..within_ms(1_000) };
     let started = Instant::now();
@@ -75,7 +75,7 @@ fn tracking_is_not_counted_as_memory() {
 /// A kernel whose cell was kept goes back to the pool, too.
 #[tokio::test]
 async fn a_committed_kernel_is_used_again() {
-    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 1 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 1, ..SandboxConfig::default() }).await;
     let request = cell("x = 1", &limits());
     let (kernel, _) = sandbox.kernel().unwrap().run(request, None, CancellationToken::new()).await.unwrap();
     drop(kernel);
@@ -116,7 +116,7 @@ async fn the_outputs_of_a_document_are_bounded() {
     let service = service(Limits { output_bytes: 100_000, ..limits() }).await;
     let content = "```\nprint('x' * 90_000)\n```\n\n".repeat(30);
     let request = RenderRequest { content, format: RenderFormat::Json, ..RenderRequest::default() };
-    let report = service.render(request, None).await.unwrap();
+    let report = service.render(request, None, None).await.unwrap();
     let shown: u64 = report.cells.iter().map(|cell| cell.output_bytes).sum();
     assert!(shown <= 400_000, "{shown}");
     assert_eq!(report.cells[0].outcome, Outcome::Completed);
@@ -130,7 +130,7 @@ async fn the_events_of_a_render_join_while_nobody_reads() {
     let code = "import os\nfor i in range(20_000): os.write(1, b'a')";
     let request = RenderRequest { content: format!("```\n{code}\n```\n"), ..RenderRequest::default() };
     let (sender, mut unread) = event_channel();
-    service.render(request, Some(sender)).await.unwrap();
+    service.render(request, None, Some(sender)).await.unwrap();
     let (mut waiting, mut bytes) = (0, 0);
     while let Some(event) = unread.next().await {
         waiting += 1;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod content;
+mod differences;
 mod guest;
 mod hostile;
 mod layers;

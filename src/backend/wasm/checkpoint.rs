@@ -59,6 +59,11 @@ impl Checkpoint {
         &self.0.state
     }
 
+    /// Whether it is the very same checkpoint.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The same state for a fork.
     pub(super) fn forked(&self) -> Self {
         Self::new(State { born: true, ..self.0.state.clone() })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::{Collector, Config, Engine, Module, OptLevel};
 
-use super::memory::SlotCreator;
+use super::memory::{SlotCreator, Stacks};
 
 /// Wasm stack that CPython gets; it checks its own recursion against it.
 const WASM_STACK_BYTES: usize = 8 << 20;
@@ -32,7 +32,8 @@ pub fn engine() -> wasmtime::Result<Engine> {
         .gc_heap_guard_size(32 << 20)
         // Images are ours: wasmtime's own would want its own kind of memory.
         .memory_init_cow(false)
-        .with_host_memory(Arc::new(SlotCreator));
+        .with_host_memory(Arc::new(SlotCreator))
+        .with_host_stack(Arc::new(Stacks::default()));
     Engine::new(&config)
 }
 

@@ -48,6 +48,27 @@ pub enum Work {
     },
     /// Collect garbage and take all that is left out of later collections, before an image is taken.
     Freeze,
+    /// Make the packages of an environment importable.
+    Enter {
+        /// Where they lie.
+        site: &'static str,
+    },
+    /// Import a module, before an image is taken.
+    Import {
+        /// Its name.
+        module: String,
+    },
+    /// Collect garbage, which may hold files open.
+    Collect,
+    /// Compile modules to bytecode, run nothing.
+    Compile {
+        /// The directory that the modules lie in, where they will lie when they are imported.
+        root: &'static str,
+        /// The directory that the results go to: `number.pyc`, or `number.error` with what is wrong.
+        out: &'static str,
+        /// Numbers, and paths below `root`.
+        files: Vec<(usize, String)>,
+    },
     /// Compile cells, run nothing.
     Check {
         /// The cells.

@@ -1,21 +1,23 @@
 //! A kernel: an interpreter that runs one cell after another, each a transaction.
 
+mod ending;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use wasmtime::Trap;
 
 use super::checkpoint::{Checkpoint, State};
 use super::guest::{CellProblem, CheckCell, Work};
 use super::machine::Live;
 use super::memory::{Slot, collect};
-use super::recorder::{Ending, OutputLimit, Recorder};
+use super::recorder::Recorder;
 use super::sandbox::{Inner, SandboxError};
-use super::wasi::Exit;
+use super::vfs::Fs;
 use crate::backend::EventSender;
 use crate::domain::{CellReport, CellRequest, InputFile, Limits, Outcome};
+use ending::{Return, classify, keeps_state};
 
 /// What the boot image binds for the host to call.
 const TURN: &str = "__pymd_turn__()";
@@ -43,19 +45,13 @@ pub struct Kernel {
 
 /// What becomes of the state after a cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     /// Committed or rolled back: the kernel goes on.
     Transaction,
+    /// Committed only where all went well, and it counts for no cell: the kernel is still being made.
+    Setup,
     /// Nothing: the kernel ends with this cell.
     Nothing,
-}
-
-/// How the guest came back.
-enum Return {
-    Status(u32),
-    Failed(wasmtime::Error),
-    Deadline,
-    Cancelled,
 }
 
 impl Kernel {
@@ -82,11 +78,16 @@ impl Kernel {
             }
             fs.write_file(&path, &file.content).map_err(|error| refuse(error.to_string()))?;
         }
+        self.set_files(fs);
+        Ok(())
+    }
+
+    /// Gives the kernel other files, before its next cell.
+    pub(super) fn set_files(&mut self, fs: Fs) {
         if let Some(live) = &mut self.live {
             live.store.data_mut().wasi.fs = fs.clone();
         }
         self.state = self.state.with_fs(fs);
-        Ok(())
     }
 
     /// Runs a cell on an executor thread. Whatever happens to the cell, the kernel comes back with its state after
@@ -102,7 +103,8 @@ impl Kernel {
         events: Option<EventSender>,
         cancel: CancellationToken,
     ) -> Result<(Self, CellReport), SandboxError> {
-        self.on_executor(cell, events, cancel, Keep::Transaction).await
+        let work = self.cell_work(&cell);
+        self.on_executor(cell, work, events, cancel, Keep::Transaction).await
     }
 
     /// Runs the only cell of a kernel, whose state afterwards nobody wants.
@@ -115,12 +117,38 @@ impl Kernel {
         events: Option<EventSender>,
         cancel: CancellationToken,
     ) -> Result<CellReport, SandboxError> {
-        Ok(self.on_executor(cell, events, cancel, Keep::Nothing).await?.1)
+        let work = self.cell_work(&cell);
+        Ok(self.on_executor(cell, work, events, cancel, Keep::Nothing).await?.1)
+    }
+
+    fn cell_work(&self, cell: &CellRequest) -> Work {
+        Work::Run {
+            code: cell.code.clone(),
+            name: cell.name.clone(),
+            count: self.state.count() + 1,
+            born: self.state.state().born,
+            figure_format: "png",
+        }
+    }
+
+    /// Does other work than a cell, in the same way.
+    ///
+    /// # Errors
+    /// Only failures of the host.
+    pub(super) async fn do_work(
+        self,
+        work: Work,
+        limits: Limits,
+        keep: Keep,
+    ) -> Result<(Self, CellReport), SandboxError> {
+        let cell = CellRequest { code: String::new(), name: String::new(), stdin: Vec::new(), limits };
+        self.on_executor(cell, work, None, CancellationToken::new(), keep).await
     }
 
     async fn on_executor(
         mut self,
         cell: CellRequest,
+        work: Work,
         events: Option<EventSender>,
         cancel: CancellationToken,
         keep: Keep,
@@ -130,7 +158,7 @@ impl Kernel {
         inner
             .machine
             .on_executor(cpu_share, async move {
-                let report = self.run_here(cell, events, cancel, keep).await?;
+                let report = self.run_here(&cell, work, events, cancel, keep).await?;
                 Ok((self, report))
             })
             .await
@@ -138,20 +166,14 @@ impl Kernel {
 
     async fn run_here(
         &mut self,
-        cell: CellRequest,
+        cell: &CellRequest,
+        work: Work,
         events: Option<EventSender>,
         cancel: CancellationToken,
         keep: Keep,
     ) -> Result<CellReport, SandboxError> {
         let started = Instant::now();
-        let work = Work::Run {
-            code: cell.code.clone(),
-            name: cell.name.clone(),
-            count: self.state.count() + 1,
-            born: self.state.state().born,
-            figure_format: "png",
-        };
-        let returned = self.turn(&cell, work, events, &cancel).await?;
+        let returned = self.turn(cell, work, events, &cancel).await?;
         let live = self.live.as_mut().ok_or(SandboxError::Broken("a cell without a store"))?;
         let fuel_used = cell.limits.fuel.saturating_sub(live.store.get_fuel()?);
         let peak_memory_bytes = live.memory.data_size(&live.store) as u64;
@@ -162,13 +184,16 @@ impl Kernel {
         });
         let at_rest = matches!(returned, Return::Status(_));
         let outcome = classify(returned, ending, memory_refused, &cell.limits)?;
-        if keep == Keep::Transaction {
-            if at_rest && keeps_state(&outcome) {
-                self.commit().await?;
-            } else {
-                self.live = None;
-                self.spoilt = true;
-            }
+        let kept = match keep {
+            Keep::Transaction => keeps_state(&outcome),
+            Keep::Setup => outcome == Outcome::Completed,
+            Keep::Nothing => false,
+        };
+        if at_rest && kept {
+            self.commit(keep).await?;
+        } else if keep != Keep::Nothing {
+            self.live = None;
+            self.spoilt = true;
         }
         Ok(CellReport {
             outcome,
@@ -241,7 +266,7 @@ impl Kernel {
     }
 
     /// Makes the state after the cell the kernel's state.
-    async fn commit(&mut self) -> Result<(), SandboxError> {
+    async fn commit(&mut self, keep: Keep) -> Result<(), SandboxError> {
         let (Some(slot), Some(live)) = (&self.slot, &mut self.live) else {
             return Err(SandboxError::Broken("a commit without a store"));
         };
@@ -254,6 +279,10 @@ impl Kernel {
         }
         let globals = live.read_globals();
         let wasi = &live.store.data().wasi;
+        let (count, born) = match keep {
+            Keep::Setup => (self.state.count(), self.state.state().born),
+            Keep::Transaction | Keep::Nothing => (self.state.count() + 1, false),
+        };
         self.state = Checkpoint::new(State {
             image: Arc::clone(slot.image()),
             delta,
@@ -261,8 +290,8 @@ impl Kernel {
             globals,
             fs: wasi.fs.clone(),
             clock: wasi.clock.reading(),
-            count: self.state.count() + 1,
-            born: false,
+            count,
+            born,
         });
         Ok(())
     }
@@ -291,6 +320,11 @@ impl Kernel {
         self.state.clone()
     }
 
+    /// The files as the last turn left them, however it ended; none after a rollback.
+    pub(super) fn files(&self) -> Option<Fs> {
+        self.live.as_ref().map(|live| live.store.data().wasi.fs.clone())
+    }
+
     /// Takes the memory out, for comparing it in tests.
     ///
     /// # Errors
@@ -310,49 +344,6 @@ impl Drop for Kernel {
             self.inner.recycle(slot, live);
         }
     }
-}
-
-fn classify(returned: Return, ending: Ending, memory_refused: bool, limits: &Limits) -> Result<Outcome, SandboxError> {
-    let out_of_memory = Outcome::OutOfMemory { limit_bytes: limits.memory_bytes };
-    let error = match returned {
-        Return::Deadline => return Ok(Outcome::DeadlineExceeded { limit_ms: limits.wall_ms }),
-        Return::Cancelled => return Ok(Outcome::Cancelled),
-        Return::Status(status) => {
-            return Ok(match (ending.exit, ending.error) {
-                (Some(code), _) => Outcome::Exited { code },
-                (None, Some((ename, ..))) if ename == "MemoryError" && memory_refused => out_of_memory,
-                (None, Some((ename, evalue, traceback))) => Outcome::PythonError { ename, evalue, traceback },
-                (None, None) if status == 0 => Outcome::Completed,
-                // The cell broke the runner itself: whatever it did, the next cell must find a working one.
-                (None, None) => Outcome::Crashed { trap: "the cell runner failed".to_owned() },
-            });
-        }
-        Return::Failed(error) => error,
-    };
-    if let Some(exit) = error.downcast_ref::<Exit>() {
-        return Ok(Outcome::Exited { code: exit.code });
-    }
-    if let Some(limit) = error.downcast_ref::<OutputLimit>() {
-        return Ok(Outcome::OutputLimitExceeded { limit_bytes: limit.limit_bytes });
-    }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Ok(Outcome::OutOfFuel { limit: limits.fuel }),
-        Some(_) if memory_refused => Ok(out_of_memory),
-        Some(trap) => Ok(Outcome::Crashed { trap: trap.to_string() }),
-        // A C++ exception or `longjmp` that nobody caught: the guest's own doing.
-        None if error.is::<wasmtime::ThrownException>() => {
-            Ok(Outcome::Crashed { trap: "uncaught exception".to_owned() })
-        }
-        None if error.is::<wasmtime::GcHeapOutOfMemory<()>>() => {
-            Ok(Outcome::Crashed { trap: "too many exceptions in flight".to_owned() })
-        }
-        None => Err(SandboxError::Wasmtime(error)),
-    }
-}
-
-/// Whether the state after a cell that came to its end is kept.
-fn keeps_state(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Completed | Outcome::PythonError { .. } | Outcome::Exited { .. })
 }
 
 /// Ranges of pages in pieces that take less than a millisecond each.

@@ -9,11 +9,13 @@ mod dirty;
 mod image;
 mod pages;
 mod slot;
+mod stacks;
 
 pub use creator::{SlotCreator, with_slot};
 pub use image::{GlobalValue, Image, ImageFile};
 pub use pages::{Page, PageMap};
 pub use slot::{Slot, SlotMemory, collect};
+pub use stacks::Stacks;
 
 /// The unit in which written memory is found, stored and restored.
 pub const PAGE_BYTES: usize = 4096;

@@ -12,6 +12,7 @@
 pub mod cache;
 mod code;
 mod compile;
+mod evict;
 pub mod fetch;
 mod image;
 mod index_page;

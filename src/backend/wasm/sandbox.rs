@@ -1,15 +1,20 @@
-//! The sandbox: kernels from the boot image, from the warm image, from checkpoints.
+//! The sandbox: kernels from the boot image, from the warm image, from those of environments, from checkpoints.
 
 mod base;
+mod bytecode;
+mod environment;
+mod environments;
 mod guest_files;
 mod make;
 mod start_files;
+mod stored;
+mod warming;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 
 use super::checkpoint::Checkpoint;
@@ -18,8 +23,12 @@ use super::machine::{Live, Machine};
 use super::memory::Slot;
 use super::runtime::RuntimeFiles;
 use super::runtime::cache::CacheError;
+use super::vfs::Fs;
 use crate::domain::Limits;
 use base::Base;
+pub use bytecode::{Bytecode, SkippedFile};
+pub use environment::{EnvironmentBase, EnvironmentSpec, SITE_PACKAGES, WarmLimits};
+use environments::Environments;
 use make::Recipe;
 
 /// Memory that a kernel of the warm image should have beside what is imported.
@@ -32,11 +41,26 @@ pub struct SandboxConfig {
     pub threads: usize,
     /// Kernels of each image kept ready to run, with their memory resident. Default: 16.
     pub ready_kernels: usize,
+    /// Environments whose images are kept in memory. Default: 32.
+    pub environments: usize,
+    /// Bytes that these images may take together; the one used last is kept in any case. Default: 1 GiB.
+    pub environment_bytes: u64,
+    /// Environments that have kernels ready to run, those used last. Default: 8.
+    pub environment_pools: usize,
+    /// Kernels kept ready for each of these. Default: 2.
+    pub environment_ready_kernels: usize,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
-        Self { threads: std::thread::available_parallelism().map_or(2, usize::from), ready_kernels: 16 }
+        Self {
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            ready_kernels: 16,
+            environments: 32,
+            environment_bytes: 1 << 30,
+            environment_pools: 8,
+            environment_ready_kernels: 2,
+        }
     }
 }
 
@@ -84,6 +108,8 @@ pub struct SandboxStats {
     pub kernels: usize,
     /// Kernels that wait in the pools.
     pub ready: usize,
+    /// Environments whose images are in memory.
+    pub environments: usize,
 }
 
 /// The sandbox. Cloning shares it.
@@ -97,6 +123,9 @@ pub(super) struct Inner {
     boot: Base,
     /// None where it could not be made: that is not tried again.
     warm: OnceCell<Option<Base>>,
+    environments: Environments,
+    /// How much is made at once that nobody waits for with a finger on the key: images, bytecode.
+    background: Semaphore,
     kernels: AtomicUsize,
 }
 
@@ -115,6 +144,8 @@ impl Sandbox {
             files: files.clone(),
             boot: Base::new(boot, config.ready_kernels),
             warm: OnceCell::new(),
+            environments: Environments::new(&config),
+            background: Semaphore::new(config.threads.max(1)),
             config,
             kernels: AtomicUsize::new(0),
         })))
@@ -128,14 +159,22 @@ impl Sandbox {
         self.start(&self.0.boot)
     }
 
-    /// A kernel that nothing has run in, for code that may import the packages of the warm image: with those
-    /// imported already where that fits into `limits`.
+    /// A kernel that nothing has run in: one of the environment, where there is one; else one for code that may import
+    /// the packages of the warm image, with those imported already where that fits into `limits`.
     ///
     /// The first such kernel on a machine has to wait for the warm image, about as long as the imports take.
     ///
     /// # Errors
     /// When the system refuses memory.
-    pub async fn kernel_for(&self, code: &str, limits: &Limits) -> Result<Kernel, SandboxError> {
+    pub async fn kernel_for(
+        &self,
+        environment: Option<&EnvironmentBase>,
+        code: &str,
+        limits: &Limits,
+    ) -> Result<Kernel, SandboxError> {
+        if let Some(environment) = environment {
+            return self.kernel_in(environment, limits).await;
+        }
         if !make::wants_warm(code) {
             return self.kernel();
         }
@@ -163,6 +202,18 @@ impl Sandbox {
     fn start(&self, base: &Base) -> Result<Kernel, SandboxError> {
         let (slot, live) = base.take()?;
         Ok(self.adopt(slot, live, base.checkpoint.clone()))
+    }
+
+    /// As [`Sandbox::start`] with other files.
+    fn start_with(&self, base: &Base, fs: Fs) -> Result<Kernel, SandboxError> {
+        let mut kernel = self.start(base)?;
+        kernel.set_files(fs);
+        Ok(kernel)
+    }
+
+    /// Waits until there is room for work in the background.
+    async fn background_turn(&self) -> Result<SemaphorePermit<'_>, SandboxError> {
+        self.0.background.acquire().await.map_err(|_| SandboxError::Broken("the background work is closed"))
     }
 
     /// A kernel in the state of a checkpoint: `fork` says that the kernel which left it goes on elsewhere, so that
@@ -204,9 +255,11 @@ impl Sandbox {
 
     /// What is alive now.
     pub fn stats(&self) -> SandboxStats {
+        let (environments, ready) = self.0.environments.counts();
         SandboxStats {
             kernels: self.0.kernels.load(Ordering::Acquire),
-            ready: self.0.boot.ready() + self.0.made_warm().map_or(0, Base::ready),
+            ready: self.0.boot.ready() + self.0.made_warm().map_or(0, Base::ready) + ready,
+            environments,
         }
     }
 }
@@ -221,13 +274,13 @@ impl Inner {
         let inner = Arc::clone(self);
         // Not on the caller's thread: the answer to the client does not wait for it.
         self.machine.later(move || {
-            for base in [Some(&inner.boot), inner.made_warm()].into_iter().flatten() {
-                if Arc::ptr_eq(slot.image(), base.image()) {
-                    if let Err(error) = base.refill(&inner.machine, slot, live) {
-                        tracing::warn!(%error, "a kernel's memory could not be used again");
-                    }
-                    break;
-                }
+            let environment = inner.environments.find(slot.image());
+            let environment = environment.as_ref().map(|found| &found.get().base);
+            let mut bases = [Some(&inner.boot), inner.made_warm(), environment].into_iter().flatten();
+            if let Some(base) = bases.find(|base| Arc::ptr_eq(slot.image(), base.image()))
+                && let Err(error) = base.refill(&inner.machine, slot, live)
+            {
+                tracing::warn!(%error, "a kernel's memory could not be used again");
             }
             inner.kernels.fetch_sub(1, Ordering::AcqRel);
         });

@@ -9,8 +9,8 @@
 //! setup.rs     the host's side: mounts, files            files.rs   reading, writing, positions, attributes by fd
 //! resolve.rs   from a path to a file                     names.rs   making, removing, linking, renaming
 //! inode.rs     files, directories, links                 content.rs chunks of a file
-//! table.rs     open files     rights.rs  errno.rs        lower.rs, tree.rs  read-only layers
-//! quota.rs     counters                                  listing.rs readdir
+//! table.rs     open files     rights.rs  errno.rs        lower.rs, layer.rs, tree.rs  read-only layers
+//! quota.rs     counters       compare.rs                 listing.rs readdir
 //! ```
 //!
 //! Paths are those of a Unix: `..` at the root is the root, absolute symbolic links start there. Each operation either
@@ -22,10 +22,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rpds::RedBlackTreeMapSync;
 
+mod compare;
 mod content;
 mod errno;
 mod files;
 mod inode;
+mod layer;
 mod listing;
 mod lower;
 mod names;

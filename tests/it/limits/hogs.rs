@@ -62,7 +62,7 @@ impl Running {
 
 #[tokio::test]
 async fn small_cells_are_answered_while_hogs_hold_every_thread() {
-    let sandbox = own_sandbox(SandboxConfig { threads: THREADS, ready_kernels: 2 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: THREADS, ready_kernels: 2, ..SandboxConfig::default() }).await;
     for code in HOGS {
         // One more than threads, so that there is no thread without one.
         let mut hogs = Vec::new();
@@ -85,7 +85,7 @@ async fn small_cells_are_answered_while_hogs_hold_every_thread() {
 /// Sleeping takes no thread.
 #[tokio::test]
 async fn a_hundred_sleepers_are_nobodys_burden() {
-    let sandbox = own_sandbox(SandboxConfig { threads: THREADS, ready_kernels: 2 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: THREADS, ready_kernels: 2, ..SandboxConfig::default() }).await;
     let mut sleepers = Vec::new();
     for _ in 0..100 {
         sleepers.push(Running::start(&sandbox, "import time; time.sleep(10**6)", &limits()).await);

@@ -90,7 +90,7 @@ async fn a_batch_of_hostile_programs_leaves_nothing_behind() {
     if !alone("limits::leaks::a_batch_of_hostile_programs_leaves_nothing_behind") {
         return;
     }
-    let sandbox = own_sandbox(SandboxConfig { threads: 2, ready_kernels: 4 }).await;
+    let sandbox = own_sandbox(SandboxConfig { threads: 2, ready_kernels: 4, ..SandboxConfig::default() }).await;
     batch(&sandbox).await;
     let before = Held::now();
     for _ in 0..2 {

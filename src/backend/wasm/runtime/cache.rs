@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use super::evict::{Evicted, evict};
 pub use super::receipt::Damage;
 use super::receipt::{self, sync_dir};
 
@@ -221,7 +222,7 @@ fn check_name(name: &str) -> Result<(), CacheError> {
     Ok(())
 }
 
-fn lock_file(parent: &Path, name: &str) -> Result<(PathBuf, File), CacheError> {
+pub(super) fn lock_file(parent: &Path, name: &str) -> Result<(PathBuf, File), CacheError> {
     let path = parent.join(format!(".{name}.lock"));
     let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = opened.map_err(CacheError::io("lock", &path))?;
@@ -266,7 +267,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// A directory being built; removed when dropped, unless it was renamed.
-struct Staging {
+pub(super) struct Staging {
     path: PathBuf,
 }
 
@@ -294,14 +295,22 @@ impl Drop for Staging {
     }
 }
 
-/// Puts a finished staging directory in its place. A damaged entry there is moved out of the way: processes that have
-/// its files mapped keep them.
-fn publish(parent: &Path, name: &str, staging: &Staging) -> Result<(), CacheError> {
+/// Takes the entry `name` away, all of it at once for whoever looks. Its files go when the answer is dropped; where the
+/// process dies before that, with the next builder's sweep.
+pub(super) fn take_away(parent: &Path, name: &str) -> Result<Staging, CacheError> {
     let dir = parent.join(name);
     let old = Staging { path: Staging::unique(parent, name) };
     match fs::rename(&dir, &old.path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         other => other.map_err(CacheError::io("replace", &dir))?,
     }
+    Ok(old)
+}
+
+/// Puts a finished staging directory in its place. A damaged entry there is moved out of the way: processes that have
+/// its files mapped keep them.
+fn publish(parent: &Path, name: &str, staging: &Staging) -> Result<(), CacheError> {
+    let dir = parent.join(name);
+    let _old = take_away(parent, name)?;
     fs::rename(&staging.path, &dir).and_then(|()| sync_dir(parent)).map_err(CacheError::io("write", &dir))
 }

@@ -1,5 +1,6 @@
 //! An image that fresh kernels start from, and its pool of kernels that are ready to run.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::SandboxError;
@@ -16,7 +17,7 @@ pub(super) struct Base {
     /// The state that its kernels start in.
     pub checkpoint: Checkpoint,
     ready: Mutex<Vec<Ready>>,
-    capacity: usize,
+    capacity: AtomicUsize,
 }
 
 /// A kernel that nothing has run in.
@@ -27,11 +28,26 @@ struct Ready {
 
 impl Base {
     pub fn new(checkpoint: Checkpoint, capacity: usize) -> Self {
-        Self { checkpoint, ready: Mutex::default(), capacity }
+        Self { checkpoint, ready: Mutex::default(), capacity: AtomicUsize::new(capacity) }
     }
 
     pub fn image(&self) -> &Arc<Image> {
         &self.checkpoint.state().image
+    }
+
+    /// Sets how many kernels are kept ready; those that are too many now are dropped.
+    pub fn set_capacity(&self, capacity: usize) {
+        self.capacity.store(capacity, Ordering::Release);
+        let dropped = {
+            let mut pool = self.pool();
+            let kept = capacity.min(pool.len());
+            pool.split_off(kept)
+        };
+        drop(dropped);
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity.load(Ordering::Acquire)
     }
 
     fn pool(&self) -> MutexGuard<'_, Vec<Ready>> {
@@ -54,14 +70,14 @@ impl Base {
 
     fn put(&self, slot: Arc<Slot>, live: Live) {
         let mut pool = self.pool();
-        if pool.len() < self.capacity {
+        if pool.len() < self.capacity() {
             pool.push(Ready { slot, live });
         }
     }
 
     /// Fills the pool with kernels on fresh memory.
     pub fn fill(&self, machine: &Machine) -> Result<(), SandboxError> {
-        while self.ready() < self.capacity {
+        while self.ready() < self.capacity() {
             let slot = Arc::new(Slot::new(Arc::clone(self.image()))?);
             let live = machine.instantiate(&slot, &self.checkpoint)?;
             self.put(slot, live);
@@ -72,7 +88,7 @@ impl Base {
     /// Puts used memory in order again and keeps it, unless the pool is full or too much was written; with the store
     /// over it where `live` is one at rest.
     pub fn refill(&self, machine: &Machine, mut slot: Arc<Slot>, live: Option<Live>) -> Result<(), SandboxError> {
-        if self.ready() >= self.capacity {
+        if self.ready() >= self.capacity() {
             return Ok(());
         }
         if let Some(mut live) = live

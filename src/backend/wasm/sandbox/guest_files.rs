@@ -26,6 +26,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("_pymd_loop.py", include_str!("../../../../runtime/guest/_pymd_loop.py")),
     ("_pymd_media.py", include_str!("../../../../runtime/guest/_pymd_media.py")),
     ("_pymd_mpl.py", include_str!("../../../../runtime/guest/_pymd_mpl.py")),
+    ("_pymd_packages.py", include_str!("../../../../runtime/guest/_pymd_packages.py")),
     ("_pymd_runner.py", include_str!("../../../../runtime/guest/_pymd_runner.py")),
     ("_pymd_streams.py", include_str!("../../../../runtime/guest/_pymd_streams.py")),
     ("pymd.py", include_str!("../../../../runtime/guest/pymd.py")),

@@ -1,36 +1,26 @@
 //! Making the images that kernels start from, once per runtime: they are kept in the cache beside it.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
-use super::{SandboxError, guest_files};
+use super::SandboxError;
+use super::stored::{entry_name, stored};
 use crate::backend::wasm::checkpoint::Checkpoint;
 use crate::backend::wasm::guest::Work;
-use crate::backend::wasm::machine::{Live, Machine, VARIABLES};
-use crate::backend::wasm::memory::{Image, ImageFile, PageMap, Slot, collect};
+use crate::backend::wasm::machine::{Live, Machine};
+use crate::backend::wasm::memory::{Image, PageMap, Slot, collect};
 use crate::backend::wasm::recorder::Recorder;
-use crate::backend::wasm::runtime::cache;
 use crate::domain::{CellRequest, Limits, Output};
 
-/// The name of the memory's file in an image's cache entry.
-const MEMORY_FILE: &str = "memory.image";
-/// Goes into the key of cached images: raise it when what is stored, or the files that kernels start with, change.
-const FORMAT: u32 = 2;
-/// Hex digits of a digest that name a cache entry.
-const KEY_DIGITS: usize = 20;
-
 /// The boot turn: what every kernel has imported before its first cell.
-const BOOT: &str = "import sys\n\
+pub(super) const BOOT: &str = "import sys\n\
     sys.path.insert(0, '/usr/local/lib/pymd')\n\
     import _pymd_runner\n\
     __pymd_turn__ = _pymd_runner.install()\n";
 
 /// What the warm image has imported, and used once so that what loads late is there, too. It leaves no names behind
 /// but those of modules: the guest's `__main__` is emptied at the end.
-const WARM: &str = include_str!("../../../../runtime/guest/warm.py");
+pub(super) const WARM: &str = include_str!("../../../../runtime/guest/warm.py");
 
 /// The imports for which a kernel of the warm image is worth its memory.
 const WARM_PACKAGES: [&str; 4] = ["numpy", "pandas", "matplotlib", "seaborn"];
@@ -47,21 +37,16 @@ pub(super) enum Recipe {
 impl Recipe {
     /// Name and digest of all that the image depends on besides the runtime.
     fn entry(self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        let (name, program) = match self {
-            Self::Boot => ("boot", ""),
-            Self::Warm => ("warm", WARM),
-        };
-        let variables = VARIABLES.iter().flat_map(|(name, value)| [*name, *value]);
-        let files = guest_files::FILES.iter().flat_map(|(path, content)| [*path, *content]);
-        for part in [BOOT, program].into_iter().chain(variables).chain(files) {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part.as_bytes());
+        match self {
+            Self::Boot => entry_name("boot", [""]),
+            Self::Warm => entry_name("warm", [WARM]),
         }
-        hasher.update(&FORMAT.to_le_bytes());
-        let digest = hasher.finalize().to_hex();
-        format!("{name}-{}", &digest[..KEY_DIGITS])
     }
+}
+
+/// The packages that the warm image is worth its memory for.
+pub(super) fn is_data_package(module: &str) -> bool {
+    module.split('.').next().is_some_and(|top| WARM_PACKAGES.contains(&top))
 }
 
 /// Whether code looks as if it imported what the warm image has. A guess: either answer is right, one is slower.
@@ -79,22 +64,11 @@ pub(super) async fn image(
     recipe: Recipe,
     start: Checkpoint,
 ) -> Result<Checkpoint, SandboxError> {
-    let (machine, dir, runtime) = (Arc::clone(machine), PathBuf::from(dir), Handle::current());
-    let made = tokio::task::spawn_blocking(move || {
-        let name = recipe.entry();
-        let waiting = || tracing::info!(name, "waiting for another process to make an image");
-        let fs = start.state().fs.clone();
-        let entry = cache::ensure_dir(&dir, &name, &waiting, |staging| -> Result<ImageFile, SandboxError> {
-            let image = runtime.block_on(make(&machine, recipe, start))?;
-            image.write_to(&File::create_new(staging.join(MEMORY_FILE))?)?;
-            Ok(ImageFile { len: image.byte_len() as u64, globals: image.globals.clone() })
-        })?;
-        let ImageFile { len, globals } = entry.meta;
-        let len = usize::try_from(len).map_err(|_| SandboxError::Broken("an image is larger than memory"))?;
-        let image = Image::read(&File::open(entry.dir.join(MEMORY_FILE))?, len, globals)?;
-        Ok(Checkpoint::of_image(Arc::new(image), fs))
+    let (machine, fs) = (Arc::clone(machine), start.state().fs.clone());
+    let made = stored(dir.to_owned(), recipe.entry(), move |runtime| {
+        Ok((runtime.block_on(make(&machine, recipe, start.clone()))?, ()))
     });
-    made.await.map_err(|error| SandboxError::Executor(error.to_string()))?
+    Ok(Checkpoint::of_image(Arc::new(made.await?.0), fs))
 }
 
 /// Runs the recipe in a kernel and takes its memory.

@@ -187,6 +187,11 @@ impl Directory {
             .filter_map(|(cookie, name)| self.by_name.get(&**name).map(|entry| (*cookie, name, entry.ino)))
     }
 
+    /// Names and file numbers in the order of the names.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&Arc<str>, Ino)> {
+        self.by_name.iter().map(|(name, entry)| (name, entry.ino))
+    }
+
     /// The file numbers of all entries.
     pub(super) fn children(&self) -> impl Iterator<Item = Ino> {
         self.by_name.values().map(|entry| entry.ino)
