@@ -7,19 +7,24 @@
 //! A handler extracts, calls one function of the service, and answers; [`error`] is the only map from what can go
 //! wrong to a status.
 
+mod account;
+mod environments;
 pub mod error;
 mod execute;
 mod extract;
 mod guard;
 mod health;
+mod jobs;
 mod layers;
 mod metrics;
 mod openapi;
+mod packages;
 mod render;
 mod request_id;
 mod server;
 mod sse;
 mod state;
+mod ws;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -42,6 +47,26 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(render::render))
         .routes(routes!(render::preview))
         .routes(routes!(render::validate))
+        .routes(routes!(environments::list, environments::create))
+        .routes(routes!(environments::stats))
+        .routes(routes!(environments::templates))
+        .routes(routes!(environments::show, environments::update, environments::delete))
+        .routes(routes!(environments::reset))
+        .routes(routes!(environments::duplicate))
+        .routes(routes!(environments::lockfile))
+        .routes(routes!(environments::requirements))
+        .routes(routes!(packages::list, packages::install))
+        .routes(routes!(packages::import))
+        .routes(routes!(packages::show, packages::uninstall))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::show))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::events))
+        .routes(routes!(ws::connect))
+        .routes(routes!(account::me))
+        .routes(routes!(account::keys, account::create_key))
+        .routes(routes!(account::revoke_key))
+        .routes(routes!(account::create_user))
         .routes(routes!(metrics::metrics))
         .routes(routes!(openapi::openapi))
         .routes(routes!(web::home))

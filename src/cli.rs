@@ -1,7 +1,9 @@
 //! The command line: what to do, and what the process ends with.
 
+mod env;
 mod failure;
 mod flags;
+mod install_progress;
 mod local;
 pub mod progress;
 mod render;
@@ -68,6 +70,11 @@ pub enum Command {
     /// shown with -c, as at Python's prompt, and not for a FILE, as with a script. The exit code is the code's own
     /// where it has one (`sys.exit`), else 0; 1 after an exception; 3 when a limit was hit.
     Run(run::RunArgs),
+    /// Make environments, and install packages into them
+    ///
+    /// The environments are those of the first admin of the database, whom a server on the same data directory knows,
+    /// too; a server that runs need not be stopped.
+    Env(env::EnvArgs),
     /// Install, list or check the Python runtimes in the cache directory
     Runtime(RuntimeCommandArgs),
 }
@@ -87,6 +94,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Serve(args) => block_on(serve::run(*args)),
         Command::Render(args) => block_on(render::run(args)),
         Command::Run(args) => block_on(run::run(args)),
+        Command::Env(args) => block_on(env::run(args)),
         Command::Runtime(args) => run_runtime(&args),
     };
     match done {
@@ -117,7 +125,7 @@ fn run_runtime(args: &RuntimeCommandArgs) -> Result<u8, Failure> {
     let progress = progress::for_stderr();
     let context = RuntimeContext {
         cache_dir: &config.cache_dir,
-        index_url: &config.index_url,
+        index_url: &config.index_url(),
         engine: &engine,
         extra_key: EXTRA_KEY,
         progress: progress.as_ref(),

@@ -23,6 +23,8 @@ pub use log::{LogConfig, LogFormat, LogSettings};
 pub use settings::Settings;
 pub use token::{AdminToken, BadToken, TokenError, TokenText};
 
+use url::Url;
+
 use crate::domain::Limits;
 
 /// The simple API of the Python package index, where no other index is chosen.
@@ -39,8 +41,14 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The directory of what can be made again.
     pub cache_dir: PathBuf,
-    /// Address of the package index's simple API.
-    pub index_url: String,
+    /// The database's URL, where one is given. It may hold a password.
+    database_url: Option<DatabaseUrl>,
+    /// The object store's URL, where one is given.
+    object_store_url: Option<String>,
+    /// Simple APIs of package indexes, at least one: the first that knows a package is asked for it.
+    pub index_urls: Vec<Url>,
+    /// Servers that indexes may lead to though they lie in a private network.
+    pub index_trusted_hosts: Vec<String>,
     /// What an execution may use.
     pub limits: Limits,
     /// Threads and queues.
@@ -130,7 +138,10 @@ impl Config {
             admin_token,
             data_dir: settings.data_dir.or_else(paths::default_data_dir),
             cache_dir,
-            index_url: settings.index_url.unwrap_or_else(|| DEFAULT_INDEX_URL.to_owned()),
+            database_url: settings.database_url.map(DatabaseUrl),
+            object_store_url: settings.object_store_url,
+            index_urls: index_urls(settings.index_url.as_deref().unwrap_or(DEFAULT_INDEX_URL))?,
+            index_trusted_hosts: words(settings.index_trusted_hosts.as_deref().unwrap_or_default()),
             limits: settings.limits.resolve()?,
             executor: settings.executor.resolve()?,
             http: settings.http.resolve()?,
@@ -150,6 +161,41 @@ impl Config {
         }
     }
 
+    /// The first index: where the runtime comes from.
+    pub fn index_url(&self) -> String {
+        self.index_urls.first().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The database's URL.
+    ///
+    /// # Errors
+    /// None is given, and there is no data directory for the default one.
+    pub fn database_url(&self) -> Result<String, ConfigError> {
+        match &self.database_url {
+            Some(DatabaseUrl(url)) => Ok(url.clone()),
+            None => Ok(format!("sqlite://{}", self.data_dir()?.join("pymd.db").display())),
+        }
+    }
+
+    /// The object store's URL.
+    ///
+    /// # Errors
+    /// None is given, and there is no data directory for the default one.
+    pub fn object_store_url(&self) -> Result<String, ConfigError> {
+        match &self.object_store_url {
+            Some(url) => Ok(url.clone()),
+            None => {
+                let dir = std::path::absolute(self.data_dir()?.join("objects"));
+                let dir = dir.map_err(|error| ConfigError::Value { key: "data_dir", message: error.to_string() })?;
+                let url = Url::from_directory_path(&dir).map_err(|()| ConfigError::Value {
+                    key: "data_dir",
+                    message: format!("`{}` cannot stand in a URL", dir.display()),
+                })?;
+                Ok(url.into())
+            }
+        }
+    }
+
     /// The directory of what must be kept.
     ///
     /// # Errors
@@ -161,6 +207,32 @@ impl Config {
             variable: "PYMD_DATA_DIR",
         })
     }
+}
+
+/// A database's URL, which no `Debug` output shows.
+#[derive(Clone)]
+struct DatabaseUrl(String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DatabaseUrl(..)")
+    }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn index_urls(text: &str) -> Result<Vec<Url>, ConfigError> {
+    // The text may hold a password: it is not shown.
+    let value = |message: String| ConfigError::Value { key: "index_url", message };
+    let urls = text.split_whitespace().map(|url| {
+        let url = Url::parse(url).map_err(|error| value(format!("must be a URL: {error}")))?;
+        let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
+        if is_http { Ok(url) } else { Err(value("must be an http or https URL".to_owned())) }
+    });
+    let urls = urls.collect::<Result<Vec<_>, _>>()?;
+    if urls.is_empty() { Err(value("must name an index".to_owned())) } else { Ok(urls) }
 }
 
 /// The value if it lies between `min` and `max`.

@@ -1,20 +1,31 @@
 //! The use cases: one function each, between the API and the command line above, the backend and documents below.
 
+mod accounts;
 mod admission;
 mod error;
 mod execute;
+pub mod install;
 pub mod prepare;
 mod render;
+mod scripts;
 mod validate;
+mod workspace;
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+pub use accounts::{Accounts, CreateKey, CreateUser, CreatedKey, CreatedUser, NobodyComes};
 pub use error::ServiceError;
 pub use execute::{ExecuteRequest, RequestFile};
+use render::off_the_server_threads;
 pub use render::{CellSummary, RenderEvent, RenderFormat, RenderReport, RenderRequest, RenderSender};
+pub use scripts::Scripts;
 pub use validate::{ValidateReport, ValidateRequest};
+pub use workspace::{
+    AddPackages, CloneEnvironment, CreateEnvironment, ImportRequirements, InstallRequest, PackageList, TEMPLATES,
+    Template, UpdateEnvironment, Workspace, WorkspaceParts,
+};
 
 use crate::backend::wasm::Sandbox;
 use crate::domain::Limits;

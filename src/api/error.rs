@@ -95,6 +95,23 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed", detail)
     }
 
+    /// The caller is no admin.
+    pub(super) fn admins_only() -> Self {
+        let detail = "Only admins may do this.";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "The caller may not do this", detail)
+    }
+
+    /// The caller is shut out.
+    pub(super) fn suspended() -> Self {
+        let detail = "The account is suspended; ask who runs the server.";
+        Self::new(StatusCode::FORBIDDEN, "suspended", "The account is suspended", detail)
+    }
+
+    /// What is wrong, in a sentence.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The request was sent by another site's page.
     pub(super) fn cross_origin() -> Self {
         let detail = "The session cookie counts only for requests of this server's own pages; use the bearer token.";
@@ -161,9 +178,36 @@ impl From<ServiceError> for ApiError {
                 retry_after_s: Some(retry_after_s),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "Too much runs already", detail)
             },
+            ServiceError::NotFound { .. } => Self::not_found(sentence(&detail)),
+            ServiceError::Conflict { .. } => {
+                Self::new(StatusCode::CONFLICT, "conflict", "It can't be done as things are now", sentence(&detail))
+            }
+            ServiceError::Quota(quota) => {
+                let title = "The tier allows no more";
+                Self {
+                    field: Some(quota.what.to_string()),
+                    ..Self::new(StatusCode::CONFLICT, "quota_exceeded", title, sentence(&detail))
+                }
+            }
+            ServiceError::Packages { .. } => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Self::new(status, "packages_unavailable", "The packages can't be had", sentence(&detail))
+            }
+            ServiceError::Index { .. } => {
+                let title = "The package index does not answer as it should";
+                Self::new(StatusCode::BAD_GATEWAY, "index_unavailable", title, sentence(&detail))
+            }
             ServiceError::Internal { id } => Self::internal(Some(id.to_string())),
         }
     }
+}
+
+/// A message as a sentence.
+fn sentence(message: &str) -> String {
+    let mut chars = message.chars();
+    let first = chars.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    let dot = if message.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{dot}", chars.as_str())
 }
 
 impl IntoResponse for ApiError {
@@ -217,9 +261,15 @@ pub(super) enum Problems {
     /// There is no token, or a wrong one
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(ProblemDetails),
-    /// The session cookie came with a request of another site
+    /// The caller may not do this, or the session cookie came with a request of another site
     #[response(status = 403, content_type = "application/problem+json")]
     CrossOrigin(ProblemDetails),
+    /// There is no such thing, or the caller may not see it
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemDetails),
+    /// The tier allows no more, a name is taken, or it can't be done as things are now
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(ProblemDetails),
     /// The body, or something in it, is too large
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(ProblemDetails),
@@ -235,6 +285,9 @@ pub(super) enum Problems {
     /// Our own failure; the log has more under the id in it
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(ProblemDetails),
+    /// The package index does not answer as it should
+    #[response(status = 502, content_type = "application/problem+json")]
+    BadIndex(ProblemDetails),
     /// The runtime is still being prepared (`Retry-After` says when to ask again) or could not be
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(ProblemDetails),

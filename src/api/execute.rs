@@ -6,11 +6,11 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 
 use super::error::Problems;
-use super::extract::{ApiJson, WantsEvents};
+use super::extract::{ApiJson, Caller, WantsEvents};
 use super::request_id::RequestId;
 use super::{ApiError, App, sse};
 use crate::backend::{EventSender, event_channel};
-use crate::domain::ExecuteReport;
+use crate::domain::{ExecuteReport, UserId};
 use crate::metrics;
 use crate::service::ExecuteRequest;
 
@@ -25,23 +25,29 @@ use crate::service::ExecuteRequest;
     Problems))]
 pub async fn execute(
     State(app): State<App>,
+    Caller(user): Caller,
     WantsEvents(wants_events): WantsEvents,
     id: RequestId,
     ApiJson(request): ApiJson<ExecuteRequest>,
 ) -> Result<Response, ApiError> {
     if !wants_events {
-        return Ok(Json(run(&app, request, None).await?).into_response());
+        return Ok(Json(run(&app, user.id, request, None).await?).into_response());
     }
     let (sender, receiver) = event_channel();
     let events = stream::unfold(receiver, |mut receiver| async {
         let event = receiver.next().await?;
         Some((sse::event(sse::name(&event), &event), receiver))
     });
-    sse::answer(events, async move { run(&app, request, Some(sender)).await }, id).await
+    sse::answer(events, async move { run(&app, user.id, request, Some(sender)).await }, id).await
 }
 
-async fn run(app: &App, request: ExecuteRequest, events: Option<EventSender>) -> Result<ExecuteReport, ApiError> {
-    let report = app.run(app.service().execute(request, events)).await?;
+async fn run(
+    app: &App,
+    user: UserId,
+    request: ExecuteRequest,
+    events: Option<EventSender>,
+) -> Result<ExecuteReport, ApiError> {
+    let report = app.run(app.workspace().execute(user, request, events)).await?;
     metrics::cell_ended(&report.outcome, report.fuel_used, report.wall_ms);
     Ok(report)
 }

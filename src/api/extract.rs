@@ -4,15 +4,17 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use futures::StreamExt as _;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{ApiError, App};
+use crate::domain::{PageRequest, Role, User};
 
 /// A body arrives in this time or not at all.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
@@ -107,4 +109,92 @@ fn is_event_stream(range: &str) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let named = parts.next().is_some_and(|media_type| media_type.eq_ignore_ascii_case("text/event-stream"));
     named && !parts.any(|parameter| parameter.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)))
+}
+
+/// Who asks: the guard has found it out.
+pub struct Caller(pub User);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let user = parts.extensions.get::<User>().cloned();
+        user.map(Self).ok_or_else(|| ApiError::unauthorized("Nobody is known to ask."))
+    }
+}
+
+/// Only admins come through.
+pub struct AdminOnly;
+
+impl<S: Sync> FromRequestParts<S> for AdminOnly {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Caller(user) = Caller::from_request_parts(parts, state).await?;
+        if user.role == Role::Admin { Ok(Self) } else { Err(ApiError::admins_only()) }
+    }
+}
+
+/// What the path names. A part that can't be what it should be names nothing that is there.
+pub struct ApiPath<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for ApiPath<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(path)| Self(path)).map_err(|error| {
+            ApiError::not_found(format!("The path names nothing that is there: {}.", error.body_text()))
+        })
+    }
+}
+
+/// The query, of exactly this shape.
+pub struct ApiQuery<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for ApiQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = Query::<T>::try_from_uri(&parts.uri);
+        query
+            .map(|Query(query)| Self(query))
+            .map_err(|error| ApiError::invalid(None, format!("The query does not fit: {}.", error.body_text())))
+    }
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// The page, counted from 1.
+    #[serde(default)]
+    #[param(minimum = 1)]
+    pub page: Option<u32>,
+    /// Items of a page, 1 to 100. Default: 20.
+    #[serde(default)]
+    #[param(minimum = 1, maximum = 100)]
+    pub page_size: Option<u32>,
+}
+
+impl Paging {
+    /// The part, if there can be one.
+    pub fn request(self) -> Result<PageRequest, ApiError> {
+        let (page, page_size) = (self.page.unwrap_or(1), self.page_size.unwrap_or(PageRequest::DEFAULT_SIZE));
+        PageRequest::new(page, page_size).map_err(|error| ApiError::invalid(None, format!("The query: {error}.")))
+    }
+}
+
+/// Whether the caller would rather have a job than wait (RFC 7240).
+pub struct PrefersAsync(pub bool);
+
+impl<S: Sync> FromRequestParts<S> for PrefersAsync {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let preferences = parts.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        let mut named = preferences.flat_map(|value| value.split([',', ';']));
+        Ok(Self(named.any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))))
+    }
 }

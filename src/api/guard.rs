@@ -1,14 +1,17 @@
-//! Who may ask: the owner of the token, by a bearer header or, in a browser, by a session cookie. Deny by default.
+//! Who may ask: the owner of a token or an API key, by a bearer header; and, in a browser, who runs the server, by a
+//! session cookie. Deny by default.
 
 use std::net::Ipv4Addr;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, UPGRADE};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::{ApiError, App};
+use crate::domain::User;
+use crate::service::NobodyComes;
 
 /// Routes that need no token.
 const PUBLIC: [&str; 1] = ["/health"];
@@ -19,7 +22,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 const NO_TOKEN: &str = "Send the header `Authorization: Bearer TOKEN`, or open the address that the server printed \
                         when it started.";
-const WRONG_TOKEN: &str = "The token is not this server's; it is printed when the server starts.";
+const WRONG_TOKEN: &str =
+    "The token is neither this server's, which is printed when it starts, nor an API key that it accepts.";
 
 /// Refuses a request that was sent to a name which is not this machine's own: a page of another site may have let its
 /// own name point here.
@@ -52,9 +56,18 @@ fn is_loopback(name: &str) -> bool {
 }
 
 /// Lets a request through to its route if its sender may ask.
-pub async fn authenticate(State(app): State<App>, route: MatchedPath, request: Request, next: Next) -> Response {
-    match decide(&app, route.as_str(), &request) {
-        Ok(Decision::Pass) => next.run(request).await,
+pub async fn authenticate(State(app): State<App>, route: MatchedPath, mut request: Request, next: Next) -> Response {
+    let decision = decide(&app, route.as_str(), &request);
+    let decision = match decision {
+        Ok(Decision::Ask(token)) => ask(&app, &token).await,
+        other => other,
+    };
+    match decision {
+        Ok(Decision::Pass) | Ok(Decision::Ask(_)) => next.run(request).await,
+        Ok(Decision::Known(user)) => {
+            request.extensions_mut().insert(*user);
+            next.run(request).await
+        }
         Ok(Decision::Enter { location, cookie }) => {
             (StatusCode::SEE_OTHER, [(LOCATION, location), (SET_COOKIE, cookie)]).into_response()
         }
@@ -63,8 +76,12 @@ pub async fn authenticate(State(app): State<App>, route: MatchedPath, request: R
 }
 
 enum Decision {
-    /// The sender may ask.
+    /// Anybody may ask.
     Pass,
+    /// Whoever has this token or key may ask.
+    Ask(String),
+    /// The sender may ask, and this is who it is.
+    Known(Box<User>),
     /// The URL has the token: make a session, and come back without it.
     Enter { location: String, cookie: String },
 }
@@ -77,8 +94,8 @@ fn decide(app: &App, route: &str, request: &Request) -> Result<Decision, ApiErro
     if let Some(authorization) = headers.get(AUTHORIZATION) {
         let bearer = authorization.to_str().ok().and_then(|value| value.split_once(' '));
         return match bearer {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && app.token().matches(token.trim()) => {
-                Ok(Decision::Pass)
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                Ok(Decision::Ask(token.trim().to_owned()))
             }
             _ => Err(ApiError::unauthorized(WRONG_TOKEN)),
         };
@@ -99,10 +116,21 @@ fn decide(app: &App, route: &str, request: &Request) -> Result<Decision, ApiErro
     if !has_session(app, headers) {
         return Err(ApiError::unauthorized(NO_TOKEN));
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_same_origin(headers) {
+    // A WebSocket begins as a GET that any page may send.
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(UPGRADE);
+    if !is_safe && !is_same_origin(headers) {
         return Err(ApiError::cross_origin());
     }
-    Ok(Decision::Pass)
+    Ok(Decision::Ask(app.token().expose().to_owned()))
+}
+
+async fn ask(app: &App, token: &str) -> Result<Decision, ApiError> {
+    match app.accounts().authenticate(token).await {
+        Ok(user) => Ok(Decision::Known(Box::new(user))),
+        Err(NobodyComes::Unknown) => Err(ApiError::unauthorized(WRONG_TOKEN)),
+        Err(NobodyComes::Suspended) => Err(ApiError::suspended()),
+        Err(NobodyComes::Service(error)) => Err(error.into()),
+    }
 }
 
 /// The value of `token` in a query, and the rest of it.

@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ProblemDetails;
 use super::{render, table};
-use crate::domain::Event;
+use crate::domain::{Event, InstallEvent, JobEvent};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,10 +21,14 @@ use crate::domain::Event;
     ),
     tags(
         (name = "run", description = "Run code, render documents"),
+        (name = "environments", description = "Named sets of packages"),
+        (name = "packages", description = "What is in an environment"),
+        (name = "jobs", description = "Work that goes on when nobody waits for it"),
+        (name = "accounts", description = "Who asks"),
         (name = "server", description = "The server itself"),
         (name = "pages", description = "Pages for people")
     ),
-    components(schemas(ProblemDetails, Event, render::CellEvent, render::CellEnd)),
+    components(schemas(ProblemDetails, Event, InstallEvent, JobEvent, render::CellEvent, render::CellEnd)),
     security(("bearer" = []), ("session" = [])),
     modifiers(&Schemes)
 )]
@@ -35,7 +39,10 @@ struct Schemes;
 impl Modify for Schemes {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The server's token")).build();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The server's token, or an API key"))
+            .build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
         let cookie = ApiKeyValue::with_description("pymd_session_PORT", "Set by opening a page with `?token=TOKEN`");
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));

@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::Problems;
-use super::extract::{ApiJson, WantsEvents};
+use super::extract::{ApiJson, Caller, WantsEvents};
 use super::request_id::RequestId;
 use super::{ApiError, App, sse};
 use crate::backend::event_channel;
-use crate::domain::Event;
+use crate::domain::{Event, UserId};
 use crate::metrics;
 use crate::service::{
     CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ValidateReport, ValidateRequest,
@@ -49,11 +49,12 @@ pub struct CellEnd {
     Problems))]
 pub async fn render(
     State(app): State<App>,
+    Caller(user): Caller,
     WantsEvents(wants_events): WantsEvents,
     id: RequestId,
     ApiJson(request): ApiJson<RenderRequest>,
 ) -> Result<Response, ApiError> {
-    answer(app, wants_events, id, request).await
+    answer(app, user.id, wants_events, id, request).await
 }
 
 /// Render a document that is being edited: as `render`, but always a fragment, to be put into a page.
@@ -63,11 +64,12 @@ pub async fn render(
     Problems))]
 pub async fn preview(
     State(app): State<App>,
+    Caller(user): Caller,
     WantsEvents(wants_events): WantsEvents,
     id: RequestId,
     ApiJson(request): ApiJson<RenderRequest>,
 ) -> Result<Response, ApiError> {
-    answer(app, wants_events, id, RenderRequest { standalone: false, ..request }).await
+    answer(app, user.id, wants_events, id, RenderRequest { standalone: false, ..request }).await
 }
 
 /// Say what is wrong with a document, without running any of it.
@@ -81,9 +83,15 @@ pub async fn validate(
     Ok(Json(app.run(app.service().validate(request)).await?))
 }
 
-async fn answer(app: App, wants_events: bool, id: RequestId, request: RenderRequest) -> Result<Response, ApiError> {
+async fn answer(
+    app: App,
+    user: UserId,
+    wants_events: bool,
+    id: RequestId,
+    request: RenderRequest,
+) -> Result<Response, ApiError> {
     if !wants_events {
-        return Ok(Json(run(&app, request, None).await?).into_response());
+        return Ok(Json(run(&app, user, request, None).await?).into_response());
     }
     let (sender, receiver) = event_channel();
     let events = stream::unfold(receiver, |mut receiver| async {
@@ -93,11 +101,16 @@ async fn answer(app: App, wants_events: bool, id: RequestId, request: RenderRequ
         };
         Some((event, receiver))
     });
-    sse::answer(events, async move { run(&app, request, Some(sender)).await }, id).await
+    sse::answer(events, async move { run(&app, user, request, Some(sender)).await }, id).await
 }
 
-async fn run(app: &App, request: RenderRequest, watch: Option<RenderSender>) -> Result<RenderReport, ApiError> {
-    let report = app.run(app.service().render(request, watch)).await?;
+async fn run(
+    app: &App,
+    user: UserId,
+    request: RenderRequest,
+    watch: Option<RenderSender>,
+) -> Result<RenderReport, ApiError> {
+    let report = app.run(app.workspace().render(user, request, watch)).await?;
     for cell in &report.cells {
         metrics::cell_ended(&cell.outcome, cell.fuel_used, cell.wall_ms);
     }

@@ -8,14 +8,15 @@ use tokio_util::sync::CancellationToken;
 use super::ApiError;
 use crate::config::{AdminToken, HttpConfig};
 use crate::metrics::{Metrics, execution_abandoned};
-use crate::service::{Service, ServiceError};
+use crate::service::{Accounts, Service, ServiceError, Workspace};
 
 /// The server's state. Cloning shares it.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
 struct Inner {
-    service: Service,
+    workspace: Workspace,
+    accounts: Accounts,
     token: AdminToken,
     http: HttpConfig,
     metrics: Metrics,
@@ -24,18 +25,29 @@ struct Inner {
 }
 
 impl App {
-    /// A server for `service`, whose owner has `token`.
-    pub fn new(service: Service, token: AdminToken, http: HttpConfig, metrics: Metrics) -> Self {
+    /// A server for `workspace`, whose first admin has `token`.
+    pub fn new(workspace: Workspace, token: AdminToken, http: HttpConfig, metrics: Metrics) -> Self {
         let (draining, ended) = (CancellationToken::new(), CancellationToken::new());
-        Self(Arc::new(Inner { service, token, http, metrics, draining, ended }))
+        let accounts = Accounts::new(workspace.database().clone());
+        Self(Arc::new(Inner { workspace, accounts, token, http, metrics, draining, ended }))
     }
 
-    /// The use cases.
+    /// What users have.
+    pub fn workspace(&self) -> &Workspace {
+        &self.0.workspace
+    }
+
+    /// Who comes.
+    pub fn accounts(&self) -> &Accounts {
+        &self.0.accounts
+    }
+
+    /// What runs code.
     pub fn service(&self) -> &Service {
-        &self.0.service
+        self.0.workspace.service()
     }
 
-    /// The owner's token.
+    /// The token of who runs the server.
     pub fn token(&self) -> &AdminToken {
         &self.0.token
     }
@@ -58,6 +70,11 @@ impl App {
     /// From now on no work goes on.
     pub(super) fn end(&self) {
         self.0.ended.cancel();
+    }
+
+    /// Waits until no work may go on.
+    pub(super) async fn ended(&self) {
+        self.0.ended.cancelled().await;
     }
 
     /// Whether no work is begun any more.

@@ -11,7 +11,9 @@ use crate::backend::wasm::runtime::fetch::FetchError;
 use crate::config::{ConfigError, TokenError};
 use crate::metrics::MetricsError;
 use crate::service::ServiceError;
+use crate::service::install::InstallError;
 use crate::service::prepare::PrepareError;
+use crate::store::StoreError;
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -40,6 +42,11 @@ impl Failure {
     /// The caller's fault.
     pub fn usage(message: impl ToString) -> Self {
         Self::new(exit::USAGE, message, None)
+    }
+
+    /// What was asked for can't be had.
+    pub fn failed(message: impl ToString) -> Self {
+        Self::new(exit::FAILED, message, None)
     }
 
     /// Our fault, or the machine's.
@@ -113,10 +120,29 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         match &error {
             ServiceError::Invalid { .. } | ServiceError::TooLarge { .. } => Self::usage(error),
+            ServiceError::NotFound { .. } | ServiceError::Conflict { .. } | ServiceError::Quota(_) => {
+                Self::usage(error)
+            }
+            ServiceError::Packages { .. } | ServiceError::Index { .. } => Self::failed(error),
             ServiceError::Preparing { .. }
             | ServiceError::Unavailable { .. }
             | ServiceError::Busy { .. }
             | ServiceError::Internal { .. } => Self::fault(error),
         }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Url { .. } | StoreError::Newer { .. } => Self::usage(error),
+            error => Self::fault(error),
+        }
+    }
+}
+
+impl From<InstallError> for Failure {
+    fn from(error: InstallError) -> Self {
+        ServiceError::from(error).into()
     }
 }

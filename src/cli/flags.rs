@@ -17,7 +17,10 @@ pub struct BaseArgs {
     /// Directory of what can be made again: runtimes, images [default: pymd in the XDG cache directory]
     #[arg(long, value_name = "DIR", env = "PYMD_CACHE_DIR", global = true)]
     cache_dir: Option<PathBuf>,
-    /// Simple API of the package index, for the runtime; PYMD_INDEX_URL and PIP_INDEX_URL are heeded, too
+    /// Directory of what must be kept: the database, environments [default: pymd in the XDG data directory]
+    #[arg(long, value_name = "DIR", env = "PYMD_DATA_DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// Simple API of the package index; PYMD_INDEX_URL and PIP_INDEX_URL are heeded, too
     #[arg(long, value_name = "URL", global = true)]
     index_url: Option<String>,
     /// What is logged.
@@ -31,8 +34,13 @@ impl BaseArgs {
     /// # Errors
     /// The file or the environment can't be used.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        let (cache_dir, index_url) = (self.cache_dir.clone(), self.index_url.clone());
-        let flags = Settings { cache_dir, index_url, log: self.log.clone(), ..Settings::default() };
+        let flags = Settings {
+            cache_dir: self.cache_dir.clone(),
+            data_dir: self.data_dir.clone(),
+            index_url: self.index_url.clone(),
+            log: self.log.clone(),
+            ..Settings::default()
+        };
         Config::load(self.config.as_deref(), flags.or(Settings::from_environment()?))
     }
 }

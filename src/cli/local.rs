@@ -1,15 +1,18 @@
 //! A service of this process alone, for the commands that run something once.
 
 use std::io::{self, Read as _, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use super::flags::LimitFlags;
 use super::progress;
-use crate::backend::wasm::SandboxConfig;
-use crate::config::Config;
+use crate::backend::wasm::{EnvironmentBase, SandboxConfig};
+use crate::config::{AdminToken, Config};
+use crate::domain::User;
+use crate::service::install::{InstallConfig, Installer};
 use crate::service::prepare::{PrepareRequest, prepare};
-use crate::service::{Service, ServiceConfig};
+use crate::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
+use crate::store::{Database, DatabaseOptions};
 
 /// What stands for standard input and output.
 const DASH: &str = "-";
@@ -24,12 +27,76 @@ pub async fn service(config: &Config, limits: &LimitFlags) -> Result<Service, Fa
     });
     let request = PrepareRequest {
         cache_dir: config.cache_dir.clone(),
-        index_url: config.index_url.clone(),
+        index_url: config.index_url(),
         // One kernel is all that is needed, so none is kept ready.
-        sandbox: SandboxConfig { threads: config.executor.threads, ready_kernels: 0 },
+        sandbox: SandboxConfig { threads: config.executor.threads, ready_kernels: 0, ..SandboxConfig::default() },
     };
     prepare(&service, request, Some(progress::for_stderr())).await?;
     Ok(service)
+}
+
+/// What gets packages.
+pub fn installer(config: &Config) -> Result<Installer, Failure> {
+    Ok(Installer::open(InstallConfig {
+        index_urls: config.index_urls.clone(),
+        trusted_hosts: config.index_trusted_hosts.clone(),
+        cache_dir: config.cache_dir.clone(),
+    })?)
+}
+
+/// The database of the data directory, or the one that is configured, and its first admin: whoever may read the
+/// directory may do what the admin may.
+pub async fn database(config: &Config) -> Result<(Database, User), Failure> {
+    let url = config.database_url()?;
+    if let Ok(dir) = config.data_dir() {
+        AdminToken::load_or_create(dir)?;
+    }
+    let database = Database::open(&url, &DatabaseOptions::default()).await?;
+    let admin = match database.first_admin().await? {
+        Some(admin) => admin,
+        None => {
+            let token = match &config.admin_token {
+                Some(token) => token.clone(),
+                None => AdminToken::load_or_create(config.data_dir()?)?,
+            };
+            database.ensure_admin(token.expose()).await?
+        }
+    };
+    Ok((database, admin))
+}
+
+/// What the first admin has, over `service`.
+pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, User), Failure> {
+    let (database, admin) = database(config).await?;
+    let workspace = Workspace::open(WorkspaceParts {
+        service,
+        database,
+        installer: installer(config)?,
+        data_dir: config.data_dir()?.to_owned(),
+        cache_dir: config.cache_dir.clone(),
+    })?;
+    Ok((workspace, admin))
+}
+
+/// What runs with the wheels in a directory start from, where one is named.
+pub async fn env_dir(
+    config: &Config,
+    service: &Service,
+    dir: Option<PathBuf>,
+) -> Result<Option<EnvironmentBase>, Failure> {
+    match dir {
+        None => Ok(None),
+        Some(dir) => Ok(Some(installer(config)?.directory(service, dir).await?)),
+    }
+}
+
+/// A service that still has to be made ready, for what needs no code to run.
+pub fn idle_service(config: &Config) -> Service {
+    Service::new(ServiceConfig {
+        limits: config.limits.clone(),
+        max_running: config.executor.max_running,
+        max_queued: config.executor.max_queued,
+    })
 }
 
 /// The text of a file, or of standard input for `-`.

@@ -7,10 +7,16 @@ use clap::{Args, ValueEnum};
 
 use super::failure::Failure;
 use super::flags::{BaseArgs, LimitFlags};
-use super::{exit, local};
+use super::{exit, install_progress, local};
+use crate::backend::wasm::EnvironmentBase;
+use crate::config::Config;
+use crate::document::{self, Needs};
 use crate::domain::Outcome;
-use crate::service::{RenderFormat, RenderReport, RenderRequest};
+use crate::service::{RenderFormat, RenderReport, RenderRequest, Scripts, Service};
 use crate::telemetry;
+
+/// Packages of a document's own environment, those that others need included.
+const MAX_PACKAGES: usize = 500;
 
 /// What to render, and how.
 #[derive(Debug, Args)]
@@ -33,6 +39,12 @@ pub struct RenderArgs {
     /// Leave out the cells after one that failed
     #[arg(long)]
     stop_on_error: bool,
+    /// Environment to run the cells in, by its name or id [default: what the document's front matter says]
+    #[arg(long, value_name = "NAME", conflicts_with = "env_dir")]
+    env: Option<String>,
+    /// Directory of wheels that the cells can import: one of an environment, or any
+    #[arg(long, value_name = "DIR")]
+    env_dir: Option<PathBuf>,
     #[command(flatten)]
     base: BaseArgs,
     #[command(flatten)]
@@ -75,13 +87,45 @@ pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
         show_code: args.show_code,
         standalone: !args.fragment,
     };
-    let report = service.render(request, None).await?;
+    let environment = environment(&config, &service, &request.content, args.env, args.env_dir).await?;
+    let report = service.render(request, environment, None).await?;
     let mut rendered = report.rendered.clone();
     if !rendered.ends_with('\n') {
         rendered.push('\n');
     }
     local::write_text(args.out.as_deref(), &rendered)?;
     Ok(tell(&report, &args.file.display().to_string(), args.stop_on_error))
+}
+
+/// What the cells start from: as the flags say, or else as the document says.
+async fn environment(
+    config: &Config,
+    service: &Service,
+    content: &str,
+    name: Option<String>,
+    dir: Option<PathBuf>,
+) -> Result<Option<EnvironmentBase>, Failure> {
+    if dir.is_some() {
+        return local::env_dir(config, service, dir).await;
+    }
+    let needs = match name {
+        Some(name) => Needs { environment: Some(name), ..Needs::default() },
+        None => document::needs(content)
+            .map_err(|problem| Failure::usage(format!("line {}: {}", problem.line, problem.message)))?,
+    };
+    if !needs.packages.is_empty() {
+        let progress = install_progress::for_stderr();
+        let scripts = Scripts::open(&config.cache_dir, local::installer(config)?)?;
+        let base = scripts.base(service, "", &needs, MAX_PACKAGES, &|event| progress.tell(&event)).await?;
+        return Ok(Some(base));
+    }
+    match needs.environment {
+        None => Ok(None),
+        Some(name) => {
+            let (workspace, user) = local::workspace(config, service.clone()).await?;
+            Ok(workspace.base_named(user.id, &name).await?)
+        }
+    }
 }
 
 /// Lists what failed; the result is the exit code.

@@ -28,6 +28,9 @@ pub struct RunArgs {
     /// What the code reads from its standard input; - is ours. Without it, input is at its end at once
     #[arg(long, value_name = "FILE")]
     stdin: Option<PathBuf>,
+    /// Directory of wheels that the code can import: one of an environment, or any
+    #[arg(long, value_name = "DIR")]
+    env_dir: Option<PathBuf>,
     #[command(flatten)]
     base: BaseArgs,
     #[command(flatten)]
@@ -46,18 +49,21 @@ pub async fn run(args: RunArgs) -> Result<u8, Failure> {
     let (code, echo) = code;
     let stdin = args.stdin.map(|path| local::read_text(&path)).transpose()?;
     let service = local::service(&config, &args.limits).await?;
-    let request = ExecuteRequest { code, limits: args.limits.request(), stdin, files: Vec::new() };
+    let environment = local::env_dir(&config, &service, args.env_dir).await?;
+    let limits = args.limits.request();
+    let request = ExecuteRequest { code, limits, stdin, ..ExecuteRequest::default() };
     if args.json {
-        let report = service.execute(request, None).await?;
+        let report = service.execute(request, environment, None).await?;
         let json = serde_json::to_string(&report).map_err(Failure::fault)?;
         local::write_text(None, &format!("{json}\n"))?;
         return Ok(exit_code(&report.outcome));
     }
     let (sender, receiver) = event_channel();
     // Both at once; when standard output is closed, the code is ended as a pipe would end it.
-    let (report, shown) = tokio::try_join!(async { Ok(service.execute(request, Some(sender)).await?) }, async {
-        show_all(receiver, echo).await.map_err(|error| Failure::fault(format!("cannot write: {error}")))
-    })?;
+    let (report, shown) =
+        tokio::try_join!(async { Ok(service.execute(request, environment, Some(sender)).await?) }, async {
+            show_all(receiver, echo).await.map_err(|error| Failure::fault(format!("cannot write: {error}")))
+        })?;
     finish(&report, shown)
 }
 

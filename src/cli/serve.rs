@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
@@ -10,14 +11,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use super::{exit, unknown_variables};
+use super::{exit, local, unknown_variables};
 use crate::api::{self, App};
 use crate::backend::wasm::SandboxConfig;
 use crate::config::{AdminToken, Config, Settings};
+use crate::jobs::Runner;
 use crate::metrics::Metrics;
 use crate::service::prepare::{PrepareRequest, prepare};
-use crate::service::{Service, ServiceConfig};
+use crate::service::{Workspace, WorkspaceParts};
+use crate::store::{Database, DatabaseOptions};
 use crate::telemetry;
+
+/// How often is looked for what crashes, changes and deletions have left.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// What to serve, and how.
 #[derive(Debug, Args)]
@@ -41,41 +47,78 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         Some(token) => token.clone(),
         None => AdminToken::load_or_create(config.data_dir()?)?,
     };
-    let service = Service::new(ServiceConfig {
-        limits: config.limits.clone(),
-        max_running: config.executor.max_running,
-        max_queued: config.executor.max_queued,
-    });
-    let app = App::new(service.clone(), token.clone(), config.http, Metrics::install()?);
+    let database = Database::open(&config.database_url()?, &DatabaseOptions::default()).await?;
+    database.ensure_admin(token.expose()).await?;
+    let service = local::idle_service(&config);
+    let workspace = Workspace::open(WorkspaceParts {
+        service: service.clone(),
+        database,
+        installer: local::installer(&config)?,
+        data_dir: config.data_dir()?.to_owned(),
+        cache_dir: config.cache_dir.clone(),
+    })?;
+    let app = App::new(workspace.clone(), token.clone(), config.http, Metrics::install()?);
     let listen = config.listen()?;
     let cannot_listen = |error: io::Error| Failure::usage(format!("cannot listen on {listen}: {error}"));
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let shutdown = CancellationToken::new();
     stop_on_signals(shutdown.clone())?;
-    tokio::spawn(prepare_in_background(service, config));
+    let preparing = tokio::spawn(prepare_in_background(workspace.clone(), config));
     announce(address, &token);
-    api::serve(app, listener, shutdown).await.map_err(|error| Failure::fault(format!("cannot serve: {error}")))?;
+    let served = api::serve(app, listener, shutdown).await;
+    preparing.abort();
+    if let Ok(Some(runner)) = preparing.await {
+        runner.shutdown().await;
+    }
+    workspace.database().close().await;
+    served.map_err(|error| Failure::fault(format!("cannot serve: {error}")))?;
     tracing::info!("stopped");
     Ok(exit::DONE)
 }
 
-async fn prepare_in_background(service: Service, config: Config) {
+/// Brings the runtime up, then takes jobs: none can be done before.
+async fn prepare_in_background(workspace: Workspace, config: Config) -> Option<Runner> {
     let request = PrepareRequest {
-        cache_dir: config.cache_dir,
-        index_url: config.index_url,
-        sandbox: SandboxConfig { threads: config.executor.threads, ready_kernels: config.executor.ready_kernels },
+        cache_dir: config.cache_dir.clone(),
+        index_url: config.index_url(),
+        sandbox: SandboxConfig {
+            threads: config.executor.threads,
+            ready_kernels: config.executor.ready_kernels,
+            ..SandboxConfig::default()
+        },
     };
-    match prepare(&service, request, None).await {
+    match prepare(workspace.service(), request, None).await {
         Ok(sandbox) => {
             tracing::info!("ready");
-            if let Err(error) = sandbox.warm_up().await {
-                tracing::warn!(%error, "there is no warm image: packages are imported by each kernel");
-            }
+            tokio::spawn(async move {
+                if let Err(error) = sandbox.warm_up().await {
+                    tracing::warn!(%error, "there is no warm image: packages are imported by each kernel");
+                }
+            });
         }
         Err(error) => {
             let hint = error.hint().unwrap_or_default();
             tracing::error!(%error, hint, "the runtime could not be prepared: no code can run until a restart");
+            return None;
+        }
+    }
+    let runner = Runner::start(workspace.queue(), workspace.handlers(), &owner());
+    tokio::spawn(sweep_now_and_then(workspace));
+    Some(runner)
+}
+
+/// Names this process among the servers of a database.
+fn owner() -> String {
+    format!("{} {}", std::process::id(), uuid::Uuid::now_v7())
+}
+
+async fn sweep_now_and_then(workspace: Workspace) {
+    let mut turns = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        turns.tick().await;
+        if let Err(error) = workspace.sweep().await {
+            tracing::warn!(%error, "what is left of earlier could not be swept up");
         }
     }
 }

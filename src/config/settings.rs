@@ -36,9 +36,19 @@ pub struct Settings {
     /// Directory of what can be made again: runtimes, images [default: pymd in the XDG cache directory]
     #[arg(long, value_name = "DIR", env = "PYMD_CACHE_DIR")]
     pub cache_dir: Option<PathBuf>,
-    /// Simple API of the package index; the second choice is PIP_INDEX_URL [default: the Python package index]
+    /// Database: sqlite://PATH or postgres://... [default: pymd.db in the data directory]
+    #[arg(long, value_name = "URL", env = "PYMD_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Object store: file:///DIR or s3://BUCKET/PREFIX [default: objects in the data directory]
+    #[arg(long, value_name = "URL", env = "PYMD_OBJECT_STORE_URL", hide_env_values = true)]
+    pub object_store_url: Option<String>,
+    /// Simple API of the package index, or several with blanks in between: the first that knows a package is asked for
+    /// it. The second choice is PIP_INDEX_URL [default: the Python package index]
     #[arg(long, value_name = "URL", env = "PYMD_INDEX_URL", hide_env_values = true)]
     pub index_url: Option<String>,
+    /// Servers (HOST or HOST:PORT, with blanks in between) that indexes may lead to though they lie in a private network
+    #[arg(long, value_name = "HOSTS", env = "PYMD_INDEX_TRUSTED_HOSTS")]
+    pub index_trusted_hosts: Option<String>,
     /// What pip is told to use: the second choice of the environment.
     #[arg(long, hide = true, env = "PIP_INDEX_URL", hide_env_values = true)]
     #[serde(skip)]
@@ -76,6 +86,9 @@ impl Settings {
             listen: self.listen.or(below.listen),
             data_dir: self.data_dir.or(below.data_dir),
             cache_dir: self.cache_dir.or(below.cache_dir),
+            database_url: self.database_url.or(below.database_url),
+            object_store_url: self.object_store_url.or(below.object_store_url),
+            index_trusted_hosts: self.index_trusted_hosts.or(below.index_trusted_hosts),
             // pip's variable is less than ours of the same layer, and more than any layer below. Empty is not set.
             index_url: self.index_url.or(self.pip_index_url.filter(|url| !url.is_empty())).or(below.index_url),
             pip_index_url: below.pip_index_url,

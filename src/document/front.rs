@@ -1,6 +1,7 @@
-//! Front matter: YAML between `---` lines at a document's start. Kept as it stands; only its title is looked for.
+//! Front matter: YAML between `---` lines at a document's start. Kept as it stands; only its title is looked for here.
 
 use super::lines::{self, Lines};
+use super::script;
 
 /// Front matter longer than this many lines is prose.
 const MAX_LINES: usize = 1_000;
@@ -12,18 +13,24 @@ pub(super) struct FrontMatter {
     pub yaml: String,
     /// Its title.
     pub title: Option<String>,
+    /// Index of its opening line.
+    pub start: usize,
     /// Index of the first line of the document proper.
     pub end: usize,
 }
 
 /// The front matter of a document, if it has one: on the first line; or in comments, below what scripts begin with.
 pub(super) fn find(source: Lines<'_>) -> Option<FrontMatter> {
+    let script = script::find(source.clone()).map(|script| script.lines).unwrap_or_default();
     let source: Vec<_> = source.take(MAX_LINES + 16).collect();
     if source.first()?.trim_end() == "---" {
         return read(&source, 0, |line| Some(line));
     }
     let start = source.iter().enumerate().position(|(index, line)| {
-        !(line.trim().is_empty() || lines::is_import(line) || lines::is_script_header(index, line))
+        !(line.trim().is_empty()
+            || lines::is_import(line)
+            || lines::is_script_header(index, line)
+            || script.contains(&index))
     })?;
     let opens = lines::uncomment(source[start]).is_some_and(|text| text.trim_end() == "---");
     if opens { read(&source, start, lines::uncomment) } else { None }
@@ -35,7 +42,7 @@ fn read(source: &[&str], start: usize, text: fn(&str) -> Option<&str>) -> Option
         let line = text(line)?;
         if is_rule(line.trim_end()) {
             let title = title(&yaml);
-            return has_key(&yaml).then_some(FrontMatter { yaml, title, end: index + 1 });
+            return has_key(&yaml).then_some(FrontMatter { yaml, title, start, end: index + 1 });
         }
         yaml.push_str(line);
         yaml.push('\n');

@@ -3,7 +3,7 @@
 use super::check::{Problem, Severity};
 use super::fence::Fence;
 use super::lines::{self, Lines};
-use super::{Block, Document, Spelling, front, spelling};
+use super::{Block, Document, Spelling, front, needs, script, spelling};
 
 /// More problems than these are not collected.
 const MAX_PROBLEMS: usize = 1_000;
@@ -24,12 +24,20 @@ pub(super) fn scan(source: &str) -> (Document, Vec<Problem>) {
     let lines = Lines::of(source);
     let front = front::find(lines.clone());
     let start = front.as_ref().map_or(0, |front| front.end);
+    let script = script::find(lines.clone()).map(|script| script.lines).unwrap_or_default();
     let spelling = spelling::detect(lines.clone().skip(start));
     let mut scanner = Scanner { spelling, blocks: Vec::new(), cells: 0, prose: None, open: None, problems: Vec::new() };
     for (index, line) in lines.enumerate().skip(start) {
-        scanner.line(index, line);
+        // In a cell it is a comment like any other.
+        if scanner.open.is_some() || !script.contains(&index) {
+            scanner.line(index, line);
+        }
     }
     scanner.finish();
+    if let Err(problem) = needs::needs(source) {
+        let at = scanner.problems.partition_point(|other| other.line <= problem.line);
+        scanner.problems.insert(at, problem);
+    }
     let (yaml, title) = front.map_or((None, None), |front| (Some(front.yaml), front.title));
     let document = Document { spelling, front_matter: yaml, title, blocks: scanner.blocks };
     (document, scanner.problems)

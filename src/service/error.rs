@@ -2,8 +2,12 @@
 
 use uuid::Uuid;
 
+use super::install::{self, InstallError};
 use crate::backend::wasm::SandboxError;
-use crate::domain::LimitError;
+use crate::domain::{LimitError, QuotaExceeded};
+use crate::packages::generation::GenerationError;
+use crate::packages::resolver::ResolveError;
+use crate::store::{EnvironmentError, JobError, StoreError};
 
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +46,33 @@ pub enum ServiceError {
         /// When to try again.
         retry_after_s: u64,
     },
+    /// There is no such thing, or the caller may not see it.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// What is not there.
+        what: &'static str,
+    },
+    /// It can't be done as things are now.
+    #[error("{message}")]
+    Conflict {
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The caller's tier does not allow so much.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
+    /// The packages that are asked for can't be had.
+    #[error("{message}")]
+    Packages {
+        /// Why.
+        message: String,
+    },
+    /// The package index does not answer, or not as it should.
+    #[error("{message}")]
+    Index {
+        /// What happened.
+        message: String,
+    },
     /// Our own failure, logged under that id.
     #[error("internal error {id}")]
     Internal {
@@ -77,6 +108,57 @@ impl From<SandboxError> for ServiceError {
                 message: "the document is too large or too deeply nested to be checked".to_owned(),
             },
             error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Missing { what } => Self::NotFound { what },
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<EnvironmentError> for ServiceError {
+    fn from(error: EnvironmentError) -> Self {
+        match error {
+            EnvironmentError::NotFound => Self::NotFound { what: "environment" },
+            EnvironmentError::QuotaExceeded(error) => Self::Quota(error),
+            EnvironmentError::Store(error) => error.into(),
+            error => Self::Conflict { message: error.to_string() },
+        }
+    }
+}
+
+impl From<InstallError> for ServiceError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Resolve(ResolveError::Internal) => Self::internal(&ResolveError::Internal),
+            InstallError::Resolve(error @ ResolveError::Index { .. }) => Self::Index { message: error.to_string() },
+            InstallError::Resolve(error) => Self::Packages { message: error.to_string() },
+            InstallError::Index(error) => {
+                let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                Self::Index { message: format!("{error}{hint}") }
+            }
+            InstallError::Cache(error) if install::is_ours(&error) => Self::internal(&error),
+            InstallError::Cache(error) => Self::Packages { message: error.to_string() },
+            InstallError::Generation(GenerationError::Cache(error)) => InstallError::Cache(error).into(),
+            InstallError::Generation(error @ GenerationError::Disk(_)) => Self::internal(&error),
+            InstallError::Generation(error) => Self::Packages { message: error.to_string() },
+            InstallError::Sandbox(error) => error.into(),
+            error @ InstallError::Broken { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<JobError> for ServiceError {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::NotFound => Self::NotFound { what: "job" },
+            JobError::Store(error) => error.into(),
+            error @ JobError::LeaseLost(_) => Self::internal(&error),
         }
     }
 }

@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Service, ServiceError};
 use crate::backend::EventSender;
-use crate::domain::{CellRequest, ExecuteReport, InputFile, LimitsRequest};
+use crate::backend::wasm::EnvironmentBase;
+use crate::domain::{CellRequest, EnvironmentId, ExecuteReport, InputFile, LimitsRequest};
 
 /// Code to run in a fresh kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -24,6 +25,9 @@ pub struct ExecuteRequest {
     /// Files to put into the working directory.
     #[serde(default)]
     pub files: Vec<RequestFile>,
+    /// The environment to run in; absent: the caller's default one.
+    #[serde(default)]
+    pub environment_id: Option<EnvironmentId>,
 }
 
 /// A file of a request, as text or as base64.
@@ -59,20 +63,22 @@ impl RequestFile {
 }
 
 impl Service {
-    /// Runs code in a fresh kernel. Dropping the future ends the code.
+    /// Runs code in a fresh kernel: of `environment`, or with what is linked into the runtime. Dropping the future ends
+    /// the code.
     ///
     /// # Errors
     /// When the request can't be taken; what the code does is in the report.
     pub async fn execute(
         &self,
         request: ExecuteRequest,
+        environment: Option<EnvironmentBase>,
         events: Option<EventSender>,
     ) -> Result<ExecuteReport, ServiceError> {
         let sandbox = self.sandbox()?;
         let limits = request.limits.within(self.limits())?;
         let files = request.files.into_iter().map(RequestFile::decode).collect::<Result<Vec<_>, _>>()?;
         let _permit = self.0.admission.enter().await?;
-        let mut kernel = sandbox.kernel_for(&request.code, &limits).await?;
+        let mut kernel = sandbox.kernel_for(environment.as_ref(), &request.code, &limits).await?;
         kernel.put_files(&files, &limits)?;
         let stdin = request.stdin.unwrap_or_default().into_bytes();
         let cell = CellRequest { code: request.code, name: "cell 1".to_owned(), stdin, limits };

@@ -4,13 +4,12 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{Service, ServiceError};
-use crate::backend::wasm::Kernel;
+use crate::backend::wasm::{EnvironmentBase, Kernel};
 use crate::backend::{EventSender, Queued, event_channel};
 use crate::document::{self, Document, Format, RenderOptions};
-use crate::domain::{CellReport, CellRequest, Event, Limits, LimitsRequest, Outcome};
+use crate::domain::{CellReport, CellRequest, EnvironmentId, Event, Limits, LimitsRequest, Outcome};
 
 /// A document as a whole may take this many times as long as one of its cells; the cells left then are not run.
 const DOCUMENT_DEADLINES: u32 = 4;
@@ -39,9 +38,9 @@ pub struct RenderRequest {
     /// What to render it to.
     #[serde(default)]
     pub format: RenderFormat,
-    /// The environment to run it in. Only the built-in packages exist so far: an id is refused.
+    /// The environment to run it in; absent: the one that its front matter names, or else the caller's default one.
     #[serde(default)]
-    pub environment_id: Option<Uuid>,
+    pub environment_id: Option<EnvironmentId>,
     /// Limits of each cell below the caller's own.
     #[serde(default)]
     pub limits: LimitsRequest,
@@ -142,29 +141,24 @@ impl Queued for RenderEvent {
 pub type RenderSender = EventSender<RenderEvent>;
 
 impl Service {
-    /// Renders a document. Dropping the future ends its cells.
+    /// Renders a document: in `environment`, or with what is linked into the runtime. Dropping the future ends its cells.
     ///
     /// # Errors
     /// When the request can't be taken; what the cells do is in the result.
     pub async fn render(
         &self,
         request: RenderRequest,
+        environment: Option<EnvironmentBase>,
         watch: Option<RenderSender>,
     ) -> Result<RenderReport, ServiceError> {
         let started = Instant::now();
         let sandbox = self.sandbox()?;
         let limits = request.limits.within(self.limits())?;
-        if request.environment_id.is_some() {
-            return Err(ServiceError::Invalid {
-                field: "environment_id".to_owned(),
-                message: "there is no such environment".to_owned(),
-            });
-        }
         let _permit = self.0.admission.enter().await?;
         let content = request.content;
         let parsed = off_the_server_threads(move || document::parse(&content)).await?;
         let code = parsed.cells().map(|cell| cell.code).collect::<Vec<_>>().join("\n");
-        let kernel = sandbox.kernel_for(&code, &limits).await?;
+        let kernel = sandbox.kernel_for(environment.as_ref(), &code, &limits).await?;
         let reports = run_cells(kernel, &parsed, &limits, request.stop_on_error, watch.as_ref()).await?;
         let cells: Vec<_> = parsed
             .cells()

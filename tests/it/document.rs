@@ -3,6 +3,7 @@
 mod bombs;
 mod checks;
 mod injection;
+mod needs;
 mod outputs;
 mod parsing;
 mod rendering;

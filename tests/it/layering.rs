@@ -4,17 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, and what of ours each may name besides itself.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("document", &["domain"]),
     ("backend", &["domain"]),
     ("config", &["domain"]),
-    ("service", &["backend", "document", "domain"]),
+    ("packages", &["domain"]),
+    ("store", &["domain"]),
+    ("jobs", &["domain", "store"]),
+    ("service", &["backend", "document", "domain", "jobs", "packages", "store"]),
     ("metrics", &["domain", "service"]),
     ("telemetry", &["config"]),
-    ("api", &["backend", "config", "domain", "metrics", "service", "web"]),
+    ("api", &["backend", "config", "domain", "jobs", "metrics", "service", "web"]),
     ("web", &["api"]),
-    ("cli", &["api", "backend", "config", "domain", "metrics", "service", "telemetry"]),
+    ("cli", &["api", "backend", "config", "document", "domain", "jobs", "metrics", "service", "store", "telemetry"]),
 ];
 
 /// Words of the code, and the only places below `src` where they may stand.
@@ -25,9 +28,9 @@ const ONLY_IN: [(&str, &[&str]); 10] = [
     ("bollard", &["backend/docker"]),
     ("wasmtime", &["backend/wasm"]),
     // HTTP never reaches the engine itself: what `api` may use of `backend` is its queue of events.
-    ("wasm", &["backend", "service", "cli"]),
-    // Nothing but the runtime is ever fetched.
-    ("reqwest", &["backend/wasm/runtime"]),
+    ("wasm", &["backend", "service", "cli", "domain/environment"]),
+    // Nothing but the runtime and packages is ever fetched.
+    ("reqwest", &["backend/wasm/runtime", "packages/index"]),
     ("clap", &["cli", "config", "main"]),
     ("std::process::Command", &[]),
     ("unsafe", &["backend/wasm/memory", "backend/wasm/engine", "backend/wasm/machine"]),

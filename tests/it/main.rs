@@ -3,15 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test that can't go on fails")]
 
 mod api;
+mod databases;
 mod document;
+mod environments;
 mod fairness;
 mod guests;
+mod jobs;
 mod kernel;
 mod layering;
 mod limits;
 mod memory;
+mod packages;
 mod regressions;
 mod runtime;
 mod runtime_split;
+mod store;
 mod support;
 mod vfs;
+mod workspace;

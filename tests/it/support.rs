@@ -33,8 +33,8 @@ pub async fn sandbox() -> &'static Sandbox {
             let config = config();
             let service = Service::new(ServiceConfig::default());
             let request = PrepareRequest {
-                cache_dir: config.cache_dir,
-                index_url: config.index_url,
+                cache_dir: config.cache_dir.clone(),
+                index_url: config.index_url(),
                 sandbox: pymd::backend::wasm::SandboxConfig::default(),
             };
             prepare(&service, request, None).await.unwrap()

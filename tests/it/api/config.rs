@@ -37,7 +37,7 @@ fn flags_win_over_the_file_and_that_over_the_defaults() {
     assert_eq!((config.limits.fuel, config.limits.wall_ms, config.limits.open_files), (7, 3, 256));
     assert_eq!((config.executor.max_queued, config.executor.max_running), (9, 64));
     assert_eq!(config.http.body_limit_bytes, 5000);
-    assert_eq!(config.index_url, "http://file/");
+    assert_eq!(config.index_url(), "http://file/");
     assert_eq!(config.log.filter.as_deref(), Some("debug"));
 
     let default = Config::load(None, Settings::default()).unwrap();
@@ -50,9 +50,9 @@ fn flags_win_over_the_file_and_that_over_the_defaults() {
 fn pips_index_is_the_second_choice_of_the_environment() {
     let (_directory, path) = file("index_url = 'http://file/'");
     let pip = Settings { pip_index_url: Some("http://pip/".to_owned()), ..Settings::default() };
-    assert_eq!(Config::load(Some(&path), pip.clone()).unwrap().index_url, "http://pip/");
+    assert_eq!(Config::load(Some(&path), pip.clone()).unwrap().index_url(), "http://pip/");
     let both = Settings { index_url: Some("http://ours/".to_owned()), ..pip };
-    assert_eq!(Config::load(Some(&path), both).unwrap().index_url, "http://ours/");
+    assert_eq!(Config::load(Some(&path), both).unwrap().index_url(), "http://ours/");
 }
 
 #[test]

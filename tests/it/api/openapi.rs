@@ -61,6 +61,10 @@ async fn every_route_is_described_and_every_description_is_a_route() {
         "/api/v1/render",
         "/api/v1/render/preview",
         "/api/v1/render/validate",
+        "/api/v1/environments",
+        "/api/v1/environments/{id}/packages/import",
+        "/api/v1/jobs/{id}/events",
+        "/api/v1/ws",
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
@@ -69,7 +73,8 @@ async fn every_route_is_described_and_every_description_is_a_route() {
         for method in ["get", "put", "post", "delete", "patch"] {
             let request = app.request(Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), &path);
             let answer = Answer::of(request.send().await.unwrap()).await;
-            assert_ne!(answer.status, 404, "{method} {path}");
+            // Of things that are not there, the route itself says so.
+            assert!(!answer.text.contains("There is no route"), "{method} {path}");
             assert_eq!(item[method].is_null(), answer.status == 405, "{method} {path}: {}", answer.status);
             assert!(item[method].is_null() || item[method]["summary"].is_string(), "{method} {path} says what it does");
         }

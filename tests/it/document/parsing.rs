@@ -1,6 +1,6 @@
 use pymd::document::{Block, Document, Spelling, parse};
 
-fn prose(block: &Block) -> &str {
+pub(super) fn prose(block: &Block) -> &str {
     match block {
         Block::Prose { markdown, .. } => markdown,
         other => panic!("not prose: {other:?}"),

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use pymd::api::{App, serve};
-use pymd::config::{AdminToken, HttpConfig};
+use pymd::config::{AdminToken, Config, HttpConfig, Settings};
 use pymd::domain::Limits;
+use pymd::jobs::Runner;
 use pymd::metrics::Metrics;
-use pymd::service::{Service, ServiceConfig};
+use pymd::service::install::{InstallConfig, Installer};
+use pymd::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
+use pymd::store::{Database, DatabaseOptions};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::sandbox;
 
@@ -23,6 +28,8 @@ pub struct Builder {
     service: ServiceConfig,
     http: HttpConfig,
     ready: bool,
+    database_url: Option<String>,
+    index_urls: Option<Vec<Url>>,
 }
 
 impl Builder {
@@ -50,6 +57,18 @@ impl Builder {
         self
     }
 
+    /// Another database than a SQLite file of its own.
+    pub fn database_url(mut self, url: impl Into<String>) -> Self {
+        self.database_url = Some(url.into());
+        self
+    }
+
+    /// Other package indexes than the one of the environment.
+    pub fn index_urls(mut self, urls: Vec<Url>) -> Self {
+        self.index_urls = Some(urls);
+        self
+    }
+
     /// Without a runtime.
     pub fn preparing(mut self) -> Self {
         self.ready = false;
@@ -63,12 +82,33 @@ impl Builder {
             service.set_ready(sandbox().await.clone(), "the runtime".to_owned(), "3".to_owned());
         }
         let token: AdminToken = TOKEN.parse().unwrap();
-        let app = App::new(service.clone(), token, self.http, Metrics::install().unwrap());
+        let data_dir = tempfile::tempdir().unwrap();
+        let url =
+            self.database_url.unwrap_or_else(|| format!("sqlite://{}", data_dir.path().join("pymd.db").display()));
+        let database = Database::open(&url, &DatabaseOptions::default()).await.unwrap();
+        database.ensure_admin(TOKEN).await.unwrap();
+        let cache_dir = data_dir.path().join("cache");
+        let config = Config::load(None, Settings::from_environment().unwrap()).unwrap();
+        let installer = Installer::open(InstallConfig {
+            index_urls: self.index_urls.unwrap_or(config.index_urls),
+            trusted_hosts: Vec::new(),
+            cache_dir: cache_dir.clone(),
+        });
+        let workspace = Workspace::open(WorkspaceParts {
+            service: service.clone(),
+            database,
+            installer: installer.unwrap(),
+            data_dir: data_dir.path().to_owned(),
+            cache_dir,
+        })
+        .unwrap();
+        let runner = self.ready.then(|| Runner::start(workspace.queue(), workspace.handlers(), "the test's server"));
+        let app = App::new(workspace.clone(), token, self.http, Metrics::install().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(app, listener, shutdown.clone()));
-        TestApp { host, service, shutdown, server, client: client() }
+        TestApp { host, service, workspace, data_dir, runner, shutdown, server, client: client() }
     }
 }
 
@@ -86,6 +126,11 @@ pub struct TestApp {
     pub host: String,
     /// What is behind it.
     pub service: Service,
+    /// What its users have.
+    pub workspace: Workspace,
+    /// Where it keeps things.
+    pub data_dir: TempDir,
+    runner: Option<Runner>,
     /// Cancelled, it stops.
     pub shutdown: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -97,7 +142,7 @@ impl TestApp {
     pub fn builder() -> Builder {
         let limits = Limits { wall_ms: 20_000, ..Limits::default() };
         let service = ServiceConfig { limits, max_running: 8, max_queued: 8 };
-        Builder { service, http: HttpConfig::default(), ready: true }
+        Builder { service, http: HttpConfig::default(), ready: true, database_url: None, index_urls: None }
     }
 
     /// A server as it comes.
@@ -118,6 +163,16 @@ impl TestApp {
     /// A request with the token.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.anonymous(method, path).bearer_auth(TOKEN)
+    }
+
+    /// Asks with a method, and with JSON where there is some.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let request = self.request(method, path);
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        Answer::of(request.send().await.unwrap()).await
     }
 
     /// Asks for a path.
@@ -164,6 +219,10 @@ impl TestApp {
     /// Waits for the server's end.
     pub async fn wait(self) {
         tokio::time::timeout(Duration::from_secs(20), self.server).await.unwrap().unwrap().unwrap();
+        if let Some(runner) = self.runner {
+            runner.shutdown().await;
+        }
+        self.workspace.database().close().await;
         let stats = self.service.stats();
         assert_eq!((stats.running, stats.queued), (0, 0), "executions outlived their server");
     }

@@ -13,8 +13,8 @@ pub async fn own_sandbox(sandbox: SandboxConfig) -> Sandbox {
     let config = config();
     let request = EnsureRequest {
         manifest: Manifest::embedded().unwrap(),
-        cache_dir: config.cache_dir,
-        source: Source::Index { url: config.index_url },
+        cache_dir: config.cache_dir.clone(),
+        source: Source::Index { url: config.index_url() },
         extra_key: EXTRA_KEY.to_owned(),
         retry: Retry::default(),
     };

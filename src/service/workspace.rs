@@ -1,0 +1,88 @@
+//! What users have: environments with packages, and runs in them. The database, the wheels and the sandbox meet here.
+
+mod bases;
+mod change;
+mod environments;
+mod jobs;
+mod packages;
+mod report;
+mod run;
+mod sweep;
+mod templates;
+mod turns;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use environments::{CloneEnvironment, CreateEnvironment, UpdateEnvironment};
+pub use jobs::InstallRequest;
+pub use packages::{AddPackages, ImportRequirements, PackageList};
+pub use templates::{TEMPLATES, Template};
+
+use super::install::{InstallError, Installer};
+use super::scripts::Scripts;
+use super::{Service, ServiceError};
+use crate::jobs::{Queue, QueueOptions};
+use crate::packages::generation::Environments;
+use crate::store::Database;
+use bases::Bases;
+use turns::Turns;
+
+/// The users' things. Cloning shares it.
+#[derive(Clone)]
+pub struct Workspace(Arc<Inner>);
+
+struct Inner {
+    service: Service,
+    database: Database,
+    installer: Installer,
+    directories: Arc<Environments>,
+    scripts: Scripts,
+    queue: Queue,
+    turns: Turns,
+    bases: Bases,
+}
+
+/// What a workspace is made from.
+pub struct WorkspaceParts {
+    /// Runs code.
+    pub service: Service,
+    /// Knows who has what.
+    pub database: Database,
+    /// Gets packages.
+    pub installer: Installer,
+    /// The directory of what must be kept.
+    pub data_dir: PathBuf,
+    /// The directory of what can be made again.
+    pub cache_dir: PathBuf,
+}
+
+impl Workspace {
+    /// A workspace.
+    ///
+    /// # Errors
+    /// A directory can't be used.
+    pub fn open(parts: WorkspaceParts) -> Result<Self, ServiceError> {
+        let directories = Environments::open(&parts.data_dir.join("environments")).map_err(InstallError::from)?;
+        Ok(Self(Arc::new(Inner {
+            directories: Arc::new(directories),
+            scripts: Scripts::open(&parts.cache_dir, parts.installer.clone())?,
+            service: parts.service,
+            queue: Queue::new(parts.database.clone(), QueueOptions::default()),
+            database: parts.database,
+            installer: parts.installer,
+            turns: Turns::default(),
+            bases: Bases::default(),
+        })))
+    }
+
+    /// What runs code.
+    pub fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    /// What knows who has what.
+    pub fn database(&self) -> &Database {
+        &self.0.database
+    }
+}

@@ -1,0 +1,120 @@
+//! Installations as jobs: they go on when nobody waits for them, and say how far they are.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{AddPackages, ImportRequirements, Workspace};
+use crate::domain::{EnvironmentId, InstallEvent, Job, JobId, JobState, Page, PageRequest, UserId};
+use crate::jobs::{Handler, Handlers, JobContext, JobError, Queue};
+use crate::service::ServiceError;
+use crate::store;
+
+/// The kind of job that installs packages.
+const INSTALL: &str = "install";
+
+/// What an installation's job is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstallRequest {
+    /// Install packages.
+    Packages(AddPackages),
+    /// Install what a `requirements.txt` asks for.
+    Import(ImportRequirements),
+}
+
+impl Workspace {
+    /// The queue of jobs.
+    pub fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// What does the jobs.
+    pub fn handlers(&self) -> Handlers {
+        Handlers::new().with(INSTALL, Installs(self.clone()))
+    }
+
+    /// Installs packages as a job.
+    ///
+    /// # Errors
+    /// There is no such environment.
+    pub async fn install_later(
+        &self,
+        user: UserId,
+        id: EnvironmentId,
+        request: InstallRequest,
+    ) -> Result<Job, ServiceError> {
+        self.environment(user, id).await?;
+        let request = serde_json::to_value(&request).map_err(|error| ServiceError::internal(&error))?;
+        let new = store::NewJob { user, environment: Some(id), kind: INSTALL.to_owned(), request };
+        Ok(self.0.queue.enqueue(&new).await?)
+    }
+
+    /// The user's jobs, the latest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn jobs(
+        &self,
+        user: UserId,
+        state: Option<JobState>,
+        page: PageRequest,
+    ) -> Result<Page<Job>, ServiceError> {
+        Ok(self.0.database.jobs(user, state, page).await?)
+    }
+
+    /// A job of the user.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn job(&self, user: UserId, id: JobId) -> Result<Job, ServiceError> {
+        Ok(self.0.database.job(user, id).await?)
+    }
+
+    /// Says that the user does not want a job any more.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn cancel_job(&self, user: UserId, id: JobId) -> Result<Job, ServiceError> {
+        Ok(self.0.queue.cancel(user, id).await?)
+    }
+}
+
+/// Does installations. One that is begun again finds what it did before: the same packages in the same environment are
+/// no change.
+struct Installs(Workspace);
+
+impl Handler for Installs {
+    async fn run(&self, job: JobContext) -> Result<Value, JobError> {
+        let Some(id) = job.environment() else { return Err(JobError::failed("the environment was deleted")) };
+        let request: InstallRequest = serde_json::from_value(job.request().clone()).map_err(JobError::internal)?;
+        let told = job.clone();
+        let events = move |event: InstallEvent| {
+            let (stage, thing) = match &event {
+                InstallEvent::Resolve | InstallEvent::Resolved { .. } => ("resolve", ""),
+                InstallEvent::Download { package, .. } => ("download", package.as_str()),
+                InstallEvent::Unpack { package } => ("unpack", package.as_str()),
+                InstallEvent::Compile { .. } => ("compile", ""),
+                InstallEvent::Warm { .. } => ("warm", ""),
+            };
+            match serde_json::to_value(&event) {
+                Ok(value) => told.progress(&format!("{stage} {thing}"), value),
+                Err(error) => tracing::error!(%error, "an event is no JSON"),
+            }
+        };
+        let work = async {
+            match request {
+                InstallRequest::Packages(request) => self.0.install(job.user(), id, request, &events).await,
+                InstallRequest::Import(request) => self.0.import_requirements(job.user(), id, request, &events).await,
+            }
+        };
+        let done = tokio::select! {
+            biased;
+            done = work => done,
+            () = job.token().cancelled() => return Err(JobError::Stopped),
+        };
+        match done {
+            Ok(report) => serde_json::to_value(&report).map_err(JobError::internal),
+            Err(error) => Err(JobError::failed(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Runs in an environment: the one that is named, or the user's default one.
+
+use super::Workspace;
+use crate::backend::EventSender;
+use crate::backend::wasm::EnvironmentBase;
+use crate::document;
+use crate::domain::{Environment, EnvironmentId, ExecuteReport, UserId};
+use crate::service::{ExecuteRequest, RenderReport, RenderRequest, RenderSender, ServiceError, off_the_server_threads};
+
+impl Workspace {
+    /// Runs code in a fresh kernel of an environment. Dropping the future ends the code.
+    ///
+    /// # Errors
+    /// When the request can't be taken; what the code does is in the report.
+    pub async fn execute(
+        &self,
+        user: UserId,
+        request: ExecuteRequest,
+        events: Option<EventSender>,
+    ) -> Result<ExecuteReport, ServiceError> {
+        let environment = self.chosen(user, request.environment_id).await?;
+        let base = self.enter(&environment).await?;
+        self.0.service.execute(request, base, events).await
+    }
+
+    /// Renders a document in an environment: the one that the request names, or else its front matter. A document that
+    /// names packages gets an environment of its own, which is kept for the next time.
+    ///
+    /// # Errors
+    /// When the request can't be taken; what the cells do is in the result.
+    pub async fn render(
+        &self,
+        user: UserId,
+        request: RenderRequest,
+        watch: Option<RenderSender>,
+    ) -> Result<RenderReport, ServiceError> {
+        let base = match request.environment_id {
+            Some(id) => self.enter(&self.chosen(user, Some(id)).await?).await?,
+            None => self.base_of_document(user, &request.content).await?,
+        };
+        self.0.service.render(request, base, watch).await
+    }
+
+    /// What runs in an environment of the user start from, by its name or id; nothing for one without packages.
+    ///
+    /// # Errors
+    /// There is no such environment, or its packages can't be had.
+    pub async fn base_named(&self, user: UserId, name: &str) -> Result<Option<EnvironmentBase>, ServiceError> {
+        self.enter(&self.environment_named(user, name).await?).await
+    }
+
+    async fn base_of_document(&self, user: UserId, content: &str) -> Result<Option<EnvironmentBase>, ServiceError> {
+        let needs = if document::may_need(content) {
+            let content = content.to_owned();
+            let needs = off_the_server_threads(move || document::needs(&content)).await?;
+            needs.map_err(|problem| ServiceError::Invalid {
+                field: "content".to_owned(),
+                message: format!("line {}: {}", problem.line, problem.message),
+            })?
+        } else {
+            document::Needs::default()
+        };
+        if !needs.packages.is_empty() {
+            let quotas = self.0.database.tier_of(user).await?.quotas;
+            let max_packages = usize::try_from(quotas.packages_per_environment).unwrap_or(usize::MAX);
+            return self
+                .0
+                .scripts
+                .base(&self.0.service, &user.to_string(), &needs, max_packages, &|_| {})
+                .await
+                .map(Some);
+        }
+        let environment = match &needs.environment {
+            Some(text) => self.environment_named(user, text).await.map_err(|error| match error {
+                ServiceError::NotFound { .. } => ServiceError::Invalid {
+                    field: "content".to_owned(),
+                    message: format!("the front matter names the environment `{text}`, which you do not have"),
+                },
+                error => error,
+            })?,
+            None => self.chosen(user, None).await?,
+        };
+        self.enter(&environment).await
+    }
+
+    async fn chosen(&self, user: UserId, id: Option<EnvironmentId>) -> Result<Environment, ServiceError> {
+        match id {
+            None => self.default_environment(user).await,
+            Some(id) => self.environment(user, id).await.map_err(|error| match error {
+                ServiceError::NotFound { .. } => ServiceError::Invalid {
+                    field: "environment_id".to_owned(),
+                    message: "there is no such environment".to_owned(),
+                },
+                error => error,
+            }),
+        }
+    }
+
+    async fn enter(&self, environment: &Environment) -> Result<Option<EnvironmentBase>, ServiceError> {
+        let base = self.base(environment).await?;
+        if base.is_some() {
+            self.0.database.touch_environment(environment).await?;
+        }
+        Ok(base)
+    }
+}
