@@ -40,6 +40,7 @@ const THINKING: Duration = Duration::from_millis(50);
 
 const MEDIAN_TARGET: Duration = Duration::from_micros(2500);
 const P99_TARGET: Duration = Duration::from_millis(10);
+const ENVIRONMENT_TARGET: Duration = Duration::from_millis(40);
 
 const DOCUMENT: &str = "# A small document\n\nSome *prose*, a list:\n\n- one\n- two\n\n\
     ```\nrows = [(n, n * n) for n in range(5)]\nprint('| n | square |\\n| --- | --- |')\n\
@@ -57,6 +58,7 @@ fn main() -> Result<()> {
     let server = Server::start()?;
     let clients = Clients::new(&server)?;
     quick(&clients, &references, &mut table)?;
+    environment(&server, &clients, &mut table)?;
     beside_hogs(&clients, &mut table)?;
     table.print()?;
     server.stop()
@@ -119,6 +121,22 @@ fn quick(clients: &Clients, references: &References, table: &mut Table) -> Resul
     let more = ratio(rendering.samples.median(), one.samples.median());
     let remark = format!("{}; {more:.1} x a print(1)", rate(&rendering));
     table.times("POST /render, 2 cells and a table, 1 client", &rendering.samples, remark, None);
+    Ok(())
+}
+
+/// A small table of pandas in an environment that has it imported.
+fn environment(server: &Server, clients: &Clients, table: &mut Table) -> Result<()> {
+    let id = server.environment(&["pandas", "matplotlib.pyplot"])?;
+    let code = "import pandas as pd\npd.DataFrame({\"a\": [1, 2]}).describe()";
+    let describe = Request {
+        path: "/api/v1/execute",
+        body: Some(json!({"code": code, "environment_id": id})),
+        check: |answer| answer["result"]["text/plain"].as_str().is_some_and(|text| text.contains("1.5")),
+    };
+    let load = clients.run(&describe, 1, Duration::ZERO, PHASE)?;
+    let met = load.samples.median() <= ENVIRONMENT_TARGET;
+    let name = "POST /execute describe(), environment with pandas and matplotlib, 1 client";
+    table.times(name, &load.samples, rate(&load), Some(("median <= 40 ms", met)));
     Ok(())
 }
 

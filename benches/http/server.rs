@@ -9,7 +9,7 @@ use pymd::config::{AdminToken, Config, HttpConfig, Settings};
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
-use pymd::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
+use pymd::service::{CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts};
 use pymd::store::{Database, DatabaseOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -25,6 +25,7 @@ pub struct Server {
     pub address: SocketAddr,
     /// The token that it wants.
     pub token: String,
+    workspace: Workspace,
     runtime: Runtime,
     serving: JoinHandle<std::io::Result<()>>,
     shutdown: CancellationToken,
@@ -61,7 +62,7 @@ impl Server {
             data_dir: directory.path().to_owned(),
             cache_dir: config.cache_dir.clone(),
         })?;
-        let app = App::new(workspace, token.clone(), http, Metrics::install()?);
+        let app = App::new(workspace.clone(), token.clone(), http, Metrics::install()?);
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, shutdown) = (listener.local_addr()?, CancellationToken::new());
         let serving = runtime.spawn(api::serve(app, listener, shutdown.clone()));
@@ -75,7 +76,29 @@ impl Server {
             },
         };
         runtime.block_on(prepare(&service, request, None))?;
-        Ok(Self { address, token: token.expose().to_owned(), runtime, serving, shutdown, _directory: directory })
+        Ok(Self {
+            address,
+            token: token.expose().to_owned(),
+            workspace,
+            runtime,
+            serving,
+            shutdown,
+            _directory: directory,
+        })
+    }
+
+    /// The id of a new environment with these modules imported.
+    pub fn environment(&self, imports: &[&str]) -> Result<String> {
+        let name = "bench".parse()?;
+        let create = CreateEnvironment { name, python_version: None, template: None };
+        let imports = imports.iter().map(|&module| module.to_owned()).collect();
+        let update = UpdateEnvironment { name: None, warm_imports: Some(imports) };
+        let work = async {
+            let user = self.workspace.database().first_admin().await?.ok_or("there is no admin")?.id;
+            let made = self.workspace.create_environment(user, create, &|_| {}).await?;
+            Ok(self.workspace.update_environment(user, made.id, update).await?.id.to_string())
+        };
+        self.runtime.block_on(work)
     }
 
     /// Stops it as a signal does.

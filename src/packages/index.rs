@@ -19,6 +19,7 @@ mod freshness;
 mod html;
 mod http;
 mod json;
+mod names;
 mod page;
 mod pages;
 mod recent;

@@ -7,7 +7,9 @@ mod guard;
 mod lines;
 mod options;
 mod spec;
+mod ways;
 
+pub use guard::marker_ways;
 pub use lines::decode_requirements;
 pub use spec::{BadRequirement, parse_dependency, parse_requirement};
 
@@ -26,8 +28,8 @@ pub const MAX_REQUIREMENTS: usize = 2_000;
 /// The most errors that are told of one text.
 pub const MAX_ERRORS: usize = 100;
 
-/// The most nodes that the markers of one text may take: the process keeps them for good.
-const MAX_MARKER_NODES: u64 = 1 << 14;
+/// The most ways through all markers of one text: what the process may keep for good because of it.
+const MAX_MARKER_WAYS: u64 = 1 << 14;
 
 /// What a `requirements.txt` says.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +49,8 @@ pub struct Requirements {
 pub struct ListedRequirement {
     /// What is asked for.
     pub requirement: Requirement,
+    /// The same as it was written, without comment and hashes.
+    pub text: String,
     /// Its line, counted from one.
     pub line: usize,
     /// SHA-256 of the files that will do, in lower-case hex; nothing where the text does not say it.
@@ -70,14 +74,14 @@ pub struct LineError {
 pub fn parse_requirements(text: &str) -> Result<Requirements, Vec<LineError>> {
     let mut found = Requirements::default();
     let mut errors = Vec::new();
-    let mut nodes = 0_u64;
+    let mut ways = 0_u64;
     if text.len() > MAX_TEXT_BYTES {
         let message = format!("the text is longer than {MAX_TEXT_BYTES} bytes");
         return Err(vec![LineError { line: 1, message }]);
     }
     for line in lines::logical_lines(text) {
-        nodes = nodes.saturating_add(guard::marker_nodes(&line.text));
-        if nodes > MAX_MARKER_NODES {
+        ways = ways.saturating_add(marker_ways(&line.text));
+        if ways > MAX_MARKER_WAYS {
             errors
                 .push(LineError { line: line.number, message: "the markers are too complicated together".to_owned() });
             break;
@@ -123,6 +127,6 @@ fn take(found: &mut Requirements, line: &LogicalLine) -> Result<(), String> {
     let (spec, options) = options::split_options(&line.text);
     let requirement = parse_requirement(spec).map_err(|bad| bad.to_string())?;
     let hashes = read_hashes(options)?;
-    found.requirements.push(ListedRequirement { requirement, line: line.number, hashes });
+    found.requirements.push(ListedRequirement { requirement, text: spec.to_owned(), line: line.number, hashes });
     Ok(())
 }

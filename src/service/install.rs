@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::stream::{self, StreamExt as _};
 use pep440_rs::Version;
 use pep508_rs::PackageName;
 use url::Url;
@@ -40,6 +42,9 @@ const OWN_NAMES: [&str; 3] = ["pymd", "IPython", "_host"];
 /// What compiling some 512 KiB of source to bytecode may use.
 const COMPILE_FUEL: u64 = 120_000_000_000;
 const COMPILE_WALL_MS: u64 = 60_000;
+
+/// Wheels that are compiled at once; the sandbox sees to it that they do not take more than the machine has.
+const COMPILED_AT_ONCE: usize = 8;
 
 /// Hears how far an installation is.
 pub type InstallEvents<'a> = dyn Fn(InstallEvent) + Send + Sync + 'a;
@@ -132,9 +137,13 @@ impl Installer {
         let missing: Vec<_> =
             wheels.iter().filter(|wheel| wheel.bytecode_dir(&self.0.runtime_key).is_none()).cloned().collect();
         let total = u64::try_from(missing.len()).unwrap_or(u64::MAX);
-        for (done, wheel) in missing.into_iter().enumerate() {
-            events(InstallEvent::Compile { done: u64::try_from(done).unwrap_or(u64::MAX), total });
-            self.compile_one(sandbox.clone(), wheel).await?;
+        let mut done = 0;
+        let work = missing.into_iter().map(|wheel| self.compile_one(sandbox.clone(), wheel).boxed());
+        let mut work = stream::iter(work.collect::<Vec<_>>()).buffer_unordered(COMPILED_AT_ONCE);
+        while done < total {
+            events(InstallEvent::Compile { done, total });
+            work.next().await.transpose()?;
+            done += 1;
         }
         if total > 0 {
             events(InstallEvent::Compile { done: total, total });

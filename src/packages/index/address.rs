@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 /// A name, or an address itself, leads into the machine or its private network.
@@ -12,21 +11,13 @@ pub(super) struct PrivateAddress {
     host: String,
 }
 
-/// Looks names up in the system's way and keeps what is public of the answer. What is connected to is what was checked.
-pub(super) struct PublicOnly;
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            let public: Vec<SocketAddr> = found.iter().copied().filter(|address| !is_private(address.ip())).collect();
-            if public.is_empty() && !found.is_empty() {
-                return Err(PrivateAddress { host }.into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
+/// What is public of the addresses of a host.
+pub(super) fn keep_public(host: &str, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, PrivateAddress> {
+    let public: Vec<SocketAddr> = found.iter().copied().filter(|address| !is_private(address.ip())).collect();
+    if public.is_empty() && !found.is_empty() {
+        return Err(PrivateAddress { host: host.to_owned() });
     }
+    Ok(public)
 }
 
 /// Refuses a URL whose host is a private address itself, for which no name is looked up.
@@ -39,7 +30,7 @@ pub(super) fn check_literal(url: &Url) -> Result<(), PrivateAddress> {
     if is_private(address) { Err(PrivateAddress { host: address.to_string() }) } else { Ok(()) }
 }
 
-/// Whether the error of a request goes back to [`PublicOnly`].
+/// Whether the error of a request goes back to [`keep_public`].
 pub(super) fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut error = Some(error);
     while let Some(cause) = error {

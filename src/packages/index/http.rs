@@ -11,10 +11,11 @@ use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::{Origin, Url};
 
-use super::address::{self, PublicOnly};
+use super::address;
 use super::config::{IndexConfig, Retry};
 use super::error::{IndexError, chain, shown, strip_credentials};
 use super::freshness::unix_seconds;
+use super::names::{Lookups, Names};
 use super::source::{Source, percent_decode};
 
 const MAX_REDIRECTS: usize = 5;
@@ -77,12 +78,14 @@ impl Http {
                 .referer(false)
                 .user_agent(concat!("pymd/", env!("CARGO_PKG_VERSION")))
         };
+        let lookups = Lookups::new();
+        let names = |public_only| Names { lookups: Arc::clone(&lookups), public_only };
         let build = |builder: ClientBuilder| {
             builder.build().map_err(|error| IndexError::Client { reason: chain(&error.without_url()) })
         };
         Ok(Self {
-            trusting: build(client())?,
-            guarded: build(client().dns_resolver(PublicOnly))?,
+            trusting: build(client().dns_resolver(names(false)))?,
+            guarded: build(client().dns_resolver(names(true)))?,
             own: sources
                 .iter()
                 .map(|source| (source.url.origin(), source.credentials.as_ref().and_then(basic)))

@@ -5,6 +5,8 @@
 //! exponential room for some. The table is behind a lock which a panic poisons, after which *no* marker can be read any
 //! more by anybody: so only what it can bear is let through.
 
+use super::ways::ways;
+
 /// The longest requirement, in bytes.
 const MAX_BYTES: usize = 4_096;
 /// The longest name of a package or extra, in bytes.
@@ -13,12 +15,11 @@ const MAX_NAME_BYTES: usize = 200;
 const MAX_EXTRAS: usize = 64;
 /// The most digits of a number: all such numbers fit, and so do those after them.
 const MAX_DIGITS: usize = 18;
-/// The most comparisons in a marker.
-const MAX_COMPARISONS: usize = 64;
 /// The deepest parentheses of a marker.
 const MAX_DEPTH: usize = 16;
-/// The most of `and`s or `or`s, whichever there are fewer of: a marker may need two to this power nodes.
-const MAX_ALTERNATIONS: usize = 12;
+/// The most [`ways`] through a marker's decisions: the parser may keep about as many nodes for it, and walks all ways when
+/// it evaluates it or shows it.
+const MAX_WAYS: u64 = 1 << 10;
 
 /// What `~=` may be asked of: versions. Of anything else the parser panics in some spellings.
 const VERSION_NAMES: [&str; 3] = ["python_version", "python_full_version", "implementation_version"];
@@ -66,9 +67,9 @@ pub(super) fn check_requirement(text: &str) -> Result<(), String> {
     rest.split_once(';').map_or(Ok(()), |(_, marker)| check_marker(marker).map(|_| ()))
 }
 
-/// How many nodes the parser may keep for good because of a line's marker.
-pub(super) fn marker_nodes(line: &str) -> u64 {
-    line.split_once(';').and_then(|(_, marker)| check_marker(marker).ok()).unwrap_or(1)
+/// How many ways there may be through the marker of a requirement that can be read: who reads many should add them up.
+pub fn marker_ways(requirement: &str) -> u64 {
+    requirement.split_once(';').and_then(|(_, marker)| check_marker(marker).ok()).unwrap_or(1)
 }
 
 fn check_name(name: &str) -> Result<(), String> {
@@ -100,26 +101,14 @@ fn check_marker(marker: &str) -> Result<u64, String> {
             None => bare.push(c),
         }
     }
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for c in bare.chars() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
     let of_version = |(at, _)| VERSION_NAMES.iter().any(|name| bare[..at].trim_end().ends_with(name));
     if !bare.match_indices("~=").all(of_version) {
         return Err("`~=` in a marker compares versions, with the version behind it".to_owned());
     }
-    let count =
-        |word: &str| bare.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| *w == word).count();
-    let (ands, ors) = (count("and"), count("or"));
-    if deepest > MAX_DEPTH || ands + ors >= MAX_COMPARISONS || ands.min(ors) > MAX_ALTERNATIONS {
-        return Err("its marker is too complicated".to_owned());
+    match ways(&bare, MAX_DEPTH) {
+        Some(ways) if ways <= MAX_WAYS => Ok(ways),
+        _ => Err("its marker is too complicated".to_owned()),
     }
-    Ok(1 << ands.min(ors))
 }
 
 /// Text of a stranger as it may stand in a message: short, without control characters, and without what stands before

@@ -15,6 +15,7 @@ use super::node::Node;
 use super::policy::{Obstacle, Policy};
 use super::ranges::Range;
 use super::solver::{Notes, major};
+use super::tale::root_text;
 use super::wording::no_pure_wheel;
 use crate::domain::{LockedPackage, LockedWheel, Lockfile};
 
@@ -93,7 +94,7 @@ pub enum Warning {
     },
     /// What was asked for is not for this platform.
     NotForTarget {
-        /// What was asked for.
+        /// What was asked for, without its marker.
         requirement: String,
     },
 }
@@ -172,7 +173,7 @@ pub(super) fn finish(
                 if linked { ResolvedRoot::BuiltIn { name, version } } else { ResolvedRoot::Locked { name, version } }
             }
             _ => {
-                warnings.push(Warning::NotForTarget { requirement: root.requirement.to_string() });
+                warnings.push(Warning::NotForTarget { requirement: root_text(&root.requirement) });
                 ResolvedRoot::NotForTarget
             }
         });
