@@ -19,7 +19,7 @@ use crate::jobs::Runner;
 use crate::metrics::Metrics;
 use crate::service::prepare::{PrepareRequest, prepare};
 use crate::service::{Workspace, WorkspaceParts};
-use crate::store::{Database, DatabaseOptions};
+use crate::store::{Database, DatabaseOptions, Objects};
 use crate::telemetry;
 
 /// How often is looked for what crashes, changes and deletions have left.
@@ -49,6 +49,9 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
     };
     let database = Database::open(&config.database_url()?, &DatabaseOptions::default()).await?;
     database.ensure_admin(token.expose()).await?;
+    // Nothing is in it yet; what can't be used is told now and not when something is to be kept there.
+    let objects = Objects::open(&config.object_store_url()?).map_err(Failure::usage)?;
+    tracing::info!(database = database.place(), objects = objects.place(), "opened");
     let service = local::idle_service(&config);
     let workspace = Workspace::open(WorkspaceParts {
         service: service.clone(),

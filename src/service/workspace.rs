@@ -25,7 +25,7 @@ use super::{Service, ServiceError};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
 use crate::store::Database;
-use bases::Bases;
+use bases::{Bases, Defaults};
 use turns::Turns;
 
 /// The users' things. Cloning shares it.
@@ -41,6 +41,7 @@ struct Inner {
     queue: Queue,
     turns: Turns,
     bases: Bases,
+    defaults: Defaults,
 }
 
 /// What a workspace is made from.
@@ -73,6 +74,7 @@ impl Workspace {
             installer: parts.installer,
             turns: Turns::default(),
             bases: Bases::default(),
+            defaults: Defaults::default(),
         })))
     }
 

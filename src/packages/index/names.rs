@@ -20,12 +20,13 @@ const KEPT: Duration = Duration::from_secs(30);
 /// Answers that are kept at most.
 const MAX_KEPT: usize = 256;
 
-type Answer = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
+type Addresses = Arc<[SocketAddr]>;
+type Answer = Result<Addresses, Arc<io::Error>>;
 
 /// The look-ups that several clients share.
 pub(super) struct Lookups {
     running: Flights<String, Answer>,
-    known: Mutex<HashMap<String, (Instant, Arc<[SocketAddr]>)>>,
+    known: Mutex<HashMap<String, (Instant, Addresses)>>,
 }
 
 impl Lookups {

@@ -1,11 +1,13 @@
 //! The package sets of environments, kept at hand: a run starts without looking at the disk.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Workspace;
 use super::change::names;
 use crate::backend::wasm::EnvironmentBase;
-use crate::domain::{Environment, EnvironmentContents, EnvironmentId};
+use crate::domain::{Environment, EnvironmentContents, EnvironmentId, UserId};
 use crate::packages::generation::load;
 use crate::service::install::{InstallError, PackageSet};
 use crate::service::{ServiceError, off_the_server_threads};
@@ -55,7 +57,47 @@ impl Bases {
     }
 }
 
+/// How long a default environment is taken for what it was: another server may have changed it.
+const TRUSTED: Duration = Duration::from_secs(1);
+/// Users whose default environment is remembered at once.
+const REMEMBERED: usize = 10_000;
+
+/// The default environments of users, for those many requests that name none: a look at the database is a third of
+/// what a small cell costs otherwise.
+#[derive(Default)]
+pub struct Defaults(Mutex<HashMap<UserId, (Instant, Environment)>>);
+
+impl Defaults {
+    fn get(&self, user: UserId) -> Option<Environment> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&user).filter(|(since, _)| since.elapsed() < TRUSTED).map(|(_, environment)| environment.clone())
+    }
+
+    fn put(&self, environment: &Environment) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(environment.user_id, (Instant::now(), environment.clone()));
+    }
+
+    /// Call it when an environment of the user changes.
+    pub fn forget(&self, user: UserId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&user);
+    }
+}
+
 impl Workspace {
+    /// The environment that every user has, as it was a moment ago.
+    pub(super) async fn recent_default(&self, user: UserId) -> Result<Environment, ServiceError> {
+        if let Some(known) = self.0.defaults.get(user) {
+            return Ok(known);
+        }
+        let environment = self.default_environment(user).await?;
+        self.0.defaults.put(&environment);
+        Ok(environment)
+    }
+
     /// What runs in the environment start from; nothing for one that has no more than the runtime.
     pub(super) async fn base(&self, environment: &Environment) -> Result<Option<EnvironmentBase>, ServiceError> {
         let Some(set) = self.set(environment).await? else { return Ok(None) };

@@ -203,6 +203,7 @@ impl Workspace {
             completes: None,
         };
         let environment = inner.database.switch_generation(&switch).await?;
+        inner.defaults.forget(user);
         warnings.extend(super::report::overlaps(&built.overlaps));
         warnings.extend(super::report::wheels(&wheels));
         let set = PackageSet::new(

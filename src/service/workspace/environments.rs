@@ -189,6 +189,7 @@ impl Workspace {
         };
         if let Some(imports) = &request.warm_imports {
             environment = self.0.database.set_warm_imports(user, id, imports).await?;
+            self.0.defaults.forget(user);
             environment = self.warm(environment, &|_| {}, &mut Vec::new()).await?;
         }
         Ok(environment)

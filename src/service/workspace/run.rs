@@ -85,7 +85,7 @@ impl Workspace {
 
     async fn chosen(&self, user: UserId, id: Option<EnvironmentId>) -> Result<Environment, ServiceError> {
         match id {
-            None => self.default_environment(user).await,
+            None => self.recent_default(user).await,
             Some(id) => self.environment(user, id).await.map_err(|error| match error {
                 ServiceError::NotFound { .. } => ServiceError::Invalid {
                     field: "environment_id".to_owned(),
@@ -97,9 +97,9 @@ impl Workspace {
     }
 
     async fn enter(&self, environment: &Environment) -> Result<Option<EnvironmentBase>, ServiceError> {
-        let base = self.base(environment).await?;
-        if base.is_some() {
-            self.0.database.touch_environment(environment).await?;
+        let base = self.base(environment).await.inspect_err(|_| self.0.defaults.forget(environment.user_id))?;
+        if base.is_some() && self.0.database.touch_environment(environment).await? {
+            self.0.defaults.forget(environment.user_id);
         }
         Ok(base)
     }

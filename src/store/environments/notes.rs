@@ -37,17 +37,18 @@ impl Database {
         self.note(update.bind(micros(now()))).await
     }
 
-    /// Notes that code runs in an environment. It writes once a minute at most, so call it for each run.
+    /// Notes that code runs in an environment, and tells whether it wrote that: once a minute at most, so call it for
+    /// each run.
     ///
     /// # Errors
     /// The database's.
-    pub async fn touch_environment(&self, environment: &Environment) -> Result<(), StoreError> {
+    pub async fn touch_environment(&self, environment: &Environment) -> Result<bool, StoreError> {
         let now = now();
         if !is_stale(environment.last_used_at, now) {
-            return Ok(());
+            return Ok(false);
         }
         let update = sqlx::query("UPDATE environments SET last_used_at = $2 WHERE id = $1");
-        self.note(update.bind(environment.id.to_string()).bind(micros(now))).await.map(|_| ())
+        self.note(update.bind(environment.id.to_string()).bind(micros(now))).await
     }
 
     /// Environments that were deleted before `before`, at most `limit`: their directories can go, then their rows
