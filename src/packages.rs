@@ -10,6 +10,7 @@ pub mod generation;
 pub mod index;
 pub mod metadata;
 pub mod project;
+mod provider;
 pub mod pylock;
 pub mod requirements;
 pub mod resolver;

@@ -14,6 +14,7 @@ use pep508_rs::{ExtraName, PackageName};
 pub use lenient::{requirement, specifiers};
 
 use super::project::CoreMetadata;
+use super::requirements::marker_ways;
 
 /// A metadata text is not longer than this.
 pub const MAX_BYTES: usize = 8 << 20;
@@ -26,6 +27,8 @@ const MAX_PARENTHESES: usize = 64;
 /// How much all markers of a text may branch: a marker is made a decision diagram, which in the worst case doubles with
 /// each change between `and` and `or`, and which the process keeps for good.
 const MAX_BRANCHES: u64 = 1 << 16;
+/// How many ways there may be through all markers of a text: to decide one, each is walked.
+const MAX_WAYS: u64 = 1 << 18;
 const MAX_LINE_CHANGES: u32 = 12;
 const MAX_COMPARISONS: usize = 512;
 const MAX_SUMMARY_BYTES: usize = 2048;
@@ -103,7 +106,7 @@ pub fn parse(text: &[u8]) -> Result<CoreMetadata, MetadataError> {
         let python = specifiers(&header.value).map_err(|error| bad("Requires-Python", header, error))?;
         metadata.requires_python = Some(python);
     }
-    let mut branches = 0;
+    let (mut branches, mut ways) = (0, 0_u64);
     for header in &headers {
         match header.name.as_str() {
             "requires-dist" => {
@@ -111,7 +114,8 @@ pub fn parse(text: &[u8]) -> Result<CoreMetadata, MetadataError> {
                     return Err(MetadataError::TooMany { header: "Requires-Dist", max: MAX_REQUIREMENTS });
                 }
                 branches += weigh(&header.value).map_err(|reason| bad("Requires-Dist", header, reason))?;
-                if branches > MAX_BRANCHES {
+                ways = ways.saturating_add(marker_ways(&header.value));
+                if branches > MAX_BRANCHES || ways > MAX_WAYS {
                     return Err(bad("Requires-Dist", header, "the markers of this metadata are too complicated"));
                 }
                 let requirement = requirement(&header.value).map_err(|reason| bad("Requires-Dist", header, reason))?;

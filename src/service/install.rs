@@ -29,9 +29,8 @@ use crate::backend::wasm::{EnvironmentBase, Sandbox};
 use crate::domain::{InstallEvent, Limits, Lockfile};
 use crate::packages::cache::{CachedWheel, WheelCache};
 use crate::packages::generation::load;
-use crate::packages::index::{Index, IndexConfig, IndexError};
-use crate::packages::project::{CoreMetadata, DistFile, Project};
-use crate::packages::resolver::{Provider, ProviderError, Request, Resolution, ResolveError, resolve};
+use crate::packages::index::{Index, IndexConfig};
+use crate::packages::resolver::{Request, Resolution, ResolveError, resolve};
 use crate::packages::target::Target;
 use crate::packages::wheel::WheelRules;
 
@@ -121,7 +120,7 @@ impl Installer {
     /// # Errors
     /// There are none, or the index does not answer.
     pub async fn resolve(&self, request: Request) -> Result<Resolution, ResolveError> {
-        resolve(&FromIndex(&self.0.index), request).await
+        resolve(&self.0.index, request).await
     }
 
     /// Compiles the wheels that have no bytecode for the runtime yet.
@@ -191,28 +190,5 @@ impl Installer {
         let read =
             |name: &str, version: &str| Some((PackageName::from_str(name).ok()?, Version::from_str(version).ok()?));
         lock.packages.iter().filter_map(|package| read(&package.name, &package.version)).collect()
-    }
-}
-
-/// The resolver's questions, answered by the index.
-struct FromIndex<'a>(&'a Index);
-
-impl Provider for FromIndex<'_> {
-    async fn project(&self, name: &PackageName) -> Result<Arc<Project>, ProviderError> {
-        self.0.project(name).await.map_err(answer)
-    }
-
-    async fn metadata(&self, file: &DistFile) -> Result<Arc<CoreMetadata>, ProviderError> {
-        self.0.metadata(file).await.map_err(answer)
-    }
-}
-
-fn answer(error: IndexError) -> ProviderError {
-    match error {
-        IndexError::NotFound { .. } => ProviderError::NotFound,
-        IndexError::Unreachable { .. } | IndexError::Status { .. } | IndexError::Client { .. } => {
-            ProviderError::Unavailable(error.to_string())
-        }
-        error => ProviderError::Bad(error.to_string()),
     }
 }

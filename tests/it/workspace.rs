@@ -5,6 +5,7 @@ mod accounts;
 mod environments;
 mod hostile;
 mod jobs;
+mod killed;
 mod packages;
 mod real;
 mod running;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use pep440_rs::{VersionSpecifiers, VersionSpecifiersParseError};
 use pep508_rs::{Requirement, VerbatimUrl};
 
+use crate::packages::requirements::parse_dependency;
+
 /// Version specifiers such as `>=3.8, !=3.9.*`, also with slips such as `>=3.6,` or `>=2.7,!=3.0*`.
 ///
 /// # Errors
@@ -17,16 +19,17 @@ pub fn specifiers(text: &str) -> Result<VersionSpecifiers, VersionSpecifiersPars
     })
 }
 
-/// A requirement such as `a[b]>=1; c`, also with slips such as `a (>=1.0<2.0)` or `a>=1.0.*`.
+/// A requirement such as `a[b]>=1; c`, also with slips such as `a (>=1.0<2.0)` or `a>=1.0.*`. What the parser can't bear
+/// is refused before it sees it.
 ///
 /// # Errors
 /// It makes no sense even so; the text says what was expected where.
 pub fn requirement(text: &str) -> Result<Requirement<VerbatimUrl>, String> {
-    Requirement::from_str(text).or_else(|error| {
+    parse_dependency(text).or_else(|error| {
         let again = split(text).and_then(|(name, versions, rest)| {
-            Requirement::from_str(&format!("{name} {} {rest}", without_slips(versions))).ok()
+            parse_dependency(&format!("{name} {} {rest}", without_slips(versions))).ok()
         });
-        again.ok_or_else(|| error.message.to_string())
+        again.ok_or_else(|| error.to_string())
     })
 }
 

@@ -173,7 +173,11 @@ impl Workspace {
         let sandbox = inner.service.sandbox()?.clone();
         let wheels = inner.installer.fetch(&mut lock, events).await?;
         if contents.generation > 0 && lock == contents.lock && requested == contents.requested {
-            let environment = inner.database.environment(user, id).await?;
+            let mut environment = inner.database.environment(user, id).await?;
+            // Whoever made it may have died before this.
+            if environment.warm.is_none() {
+                environment = self.warm(environment, events, &mut warnings).await?;
+            }
             return Ok(Outcome { environment, lock, warnings });
         }
         let generation = inner.database.reserve_generation(id).await?;

@@ -140,3 +140,27 @@ async fn exact_contents_can_be_exported() {
     assert_eq!(again.text, lock.text);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn environments_begin_with_templates() {
+    let world = World::start().await;
+    let templates = world.send(Method::GET, "/api/v1/environment-templates", None).await.json();
+    let names: Vec<&str> =
+        templates["templates"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["data-science", "plotting", "text", "empty"]);
+    // All of it is linked into the runtime: nothing is fetched.
+    let body = json!({"name": "plots", "template": "plotting"});
+    let made = world.send(Method::POST, "/api/v1/environments", Some(body)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let made: Value = serde_json::from_str(&made.text).unwrap();
+    assert_eq!((made["status"].as_str(), made["package_count"].as_u64()), (Some("active"), Some(0)));
+    let environment = format!("/api/v1/environments/{}", made["id"].as_str().unwrap());
+    let code = "import sys; print('matplotlib.pyplot' in sys.modules, 'seaborn' in sys.modules)";
+    assert_eq!(world.run(&environment, code).await, "True True\n");
+    // One whose packages can't be had is not left half-made.
+    let body = json!({"name": "texts", "template": "text"});
+    let refused = world.send(Method::POST, "/api/v1/environments", Some(body)).await;
+    refused.problem(422, "packages_unavailable");
+    world.environment("texts").await;
+    world.stop().await;
+}

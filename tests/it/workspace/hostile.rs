@@ -2,7 +2,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{World, wheel};
-use crate::packages::fake_index::{Beside, File, Reply, Style};
+use crate::packages::fake_index::{Beside, File, Gate, Reply, Style, page};
 use crate::packages::wheel_builder::Wheel;
 
 /// Installs `name` and tells why that failed; nothing of it may be left.
@@ -111,5 +111,31 @@ async fn two_installations_at_once_both_arrive() {
     assert!(reports.iter().all(|report| report.success_count == 1), "{reports:?}");
     assert_eq!(world.names(&environment).await, ["a==1.0", "b==1.0", "c==1.0"]);
     assert_eq!(world.run(&environment, "import a, b, c; print(a.version)").await, "1.0\n");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_environment_that_is_deleted_meanwhile_gets_nothing() {
+    let world = World::start().await;
+    let environment = world.environment("e").await;
+    let gate = Gate::closed();
+    let file =
+        File::new(&wheel("slow", "1.0", &[]).filename(), wheel("slow", "1.0", &[]).build()).beside(Beside::Absent);
+    world.index.publish("slow", Style::Json, std::slice::from_ref(&file));
+    world.index.script("/simple/slow/", [page("slow", Style::Json, &[file]).gated(&gate)]);
+    let path = format!("{environment}/packages");
+    let install = world.app.ask(Method::POST, &path, Some(json!({"packages": ["slow"]})));
+    let delete = async {
+        gate.arrived(1).await;
+        let deleted = world.send(Method::DELETE, &environment, None).await;
+        gate.open(1);
+        deleted.status.as_u16()
+    };
+    let (installed, deleted) = tokio::join!(install, delete);
+    assert_eq!(deleted, 204);
+    installed.problem(404, "not_found");
+    world.send(Method::GET, &environment, None).await.problem(404, "not_found");
+    let stats = world.send(Method::GET, "/api/v1/environments/stats", None).await.json();
+    assert_eq!(stats["packages"], 0, "{stats}");
     world.stop().await;
 }
