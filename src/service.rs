@@ -8,6 +8,7 @@ pub mod install;
 pub mod prepare;
 mod render;
 mod scripts;
+mod turns;
 mod validate;
 mod workspace;
 

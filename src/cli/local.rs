@@ -48,9 +48,6 @@ pub fn installer(config: &Config) -> Result<Installer, Failure> {
 /// directory may do what the admin may.
 pub async fn database(config: &Config) -> Result<(Database, User), Failure> {
     let url = config.database_url()?;
-    if let Ok(dir) = config.data_dir() {
-        AdminToken::load_or_create(dir)?;
-    }
     let database = Database::open(&url, &DatabaseOptions::default()).await?;
     let admin = match database.first_admin().await? {
         Some(admin) => admin,

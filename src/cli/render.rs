@@ -11,12 +11,12 @@ use super::{exit, install_progress, local};
 use crate::backend::wasm::EnvironmentBase;
 use crate::config::Config;
 use crate::document::{self, Needs};
-use crate::domain::Outcome;
+use crate::domain::{Outcome, Quotas};
 use crate::service::{RenderFormat, RenderReport, RenderRequest, Scripts, Service};
 use crate::telemetry;
 
-/// Packages of a document's own environment, those that others need included.
-const MAX_PACKAGES: usize = 500;
+/// What a document's own environment may have: the machine is the caller's own.
+const QUOTAS: Quotas = Quotas { environments: 0, packages_per_environment: 500, environment_bytes: 10 << 30 };
 
 /// What to render, and how.
 #[derive(Debug, Args)]
@@ -116,7 +116,7 @@ async fn environment(
     if !needs.packages.is_empty() {
         let progress = install_progress::for_stderr();
         let scripts = Scripts::open(&config.cache_dir, local::installer(config)?)?;
-        let base = scripts.base(service, "", &needs, MAX_PACKAGES, &|event| progress.tell(&event)).await?;
+        let base = scripts.base(service, "", &needs, &QUOTAS, &|event| progress.tell(&event)).await?;
         return Ok(Some(base));
     }
     match needs.environment {

@@ -3,7 +3,7 @@
 //! ```text
 //! wheels/<two digits>/<sha256>/archive.whl   the wheel; environments hold hard links to it
 //!                              files/        what it brings to site-packages
-//!                              bytecode/<runtime>/files/   compiled from it, laid over `files`
+//!                              bytecode/<runtime>/files/   compiled from it; merged with `files`, which has none
 //!                              wheel.json    what it holds, and a digest of `files`
 //!                              lock          shared while in use; its time is the last use
 //!                              unsynced      the boot that made it: gone once it is known to be on the disk

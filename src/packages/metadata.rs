@@ -21,6 +21,10 @@ pub const MAX_BYTES: usize = 8 << 20;
 
 const MAX_REQUIREMENTS: usize = 8192;
 const MAX_EXTRAS: usize = 4096;
+/// All headers together: those of the largest packages are some hundreds.
+const MAX_HEADERS: usize = 20_000;
+/// No list of Pythons is longer.
+pub(super) const MAX_PYTHONS_BYTES: usize = 1 << 10;
 const MAX_REQUIREMENT_BYTES: usize = 16 << 10;
 /// Parentheses of one requirement: its parser calls itself for each.
 const MAX_PARENTHESES: usize = 64;
@@ -103,6 +107,9 @@ pub fn parse(text: &[u8]) -> Result<CoreMetadata, MetadataError> {
         summary: first("summary").and_then(summary),
     };
     if let Some(header) = first("requires-python").filter(|header| !header.value.is_empty()) {
+        if header.value.len() > MAX_PYTHONS_BYTES {
+            return Err(bad("Requires-Python", header, "it is too long"));
+        }
         let python = specifiers(&header.value).map_err(|error| bad("Requires-Python", header, error))?;
         metadata.requires_python = Some(python);
     }
@@ -162,6 +169,9 @@ fn headers(text: &[u8]) -> Result<Vec<Header>, MetadataError> {
         }
         // An empty line ends the headers, and so does one that is none.
         let Some((name, value)) = line.split_once(':').filter(|(name, _)| is_header_name(name)) else { break };
+        if headers.len() == MAX_HEADERS {
+            return Err(MetadataError::TooMany { header: "of any kind", max: MAX_HEADERS });
+        }
         let name = name.to_ascii_lowercase();
         headers.push(Header { line: number + 1, name, value: value.trim().to_owned() });
     }

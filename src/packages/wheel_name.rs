@@ -38,6 +38,9 @@ impl FromStr for WheelName {
 
     fn from_str(filename: &str) -> Result<Self, Self::Err> {
         let error = |reason: String| WheelNameError { filename: filename.to_owned(), reason };
+        if !filename.is_ascii() {
+            return Err(error("it has other characters than those of ASCII".to_owned()));
+        }
         let stem = filename.strip_suffix(".whl").ok_or_else(|| error("it does not end in .whl".to_owned()))?;
         let parts: Vec<&str> = stem.split('-').collect();
         let (name, version, build, tags) = match parts.as_slice() {
@@ -45,6 +48,9 @@ impl FromStr for WheelName {
             [name, version, build, tags @ ..] if tags.len() == 3 => (name, version, Some(build), tags),
             _ => return Err(error("it should have five or six parts between its dashes".to_owned())),
         };
+        if name.is_empty() {
+            return Err(error("it has no name before its version".to_owned()));
+        }
         let build = build
             .map(|build| {
                 let digits = build.find(|c: char| !c.is_ascii_digit()).unwrap_or(build.len());

@@ -7,6 +7,7 @@
 mod error;
 mod fetch;
 mod set;
+mod size;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use url::Url;
 pub use error::InstallError;
 pub(super) use error::is_ours;
 pub use set::{PackageSet, is_module};
+pub(super) use size::{check_count, check_packed, check_unpacked};
 
 use super::{Service, ServiceError, off_the_server_threads};
 use crate::backend::wasm::runtime::manifest::Manifest;

@@ -9,7 +9,6 @@ mod report;
 mod run;
 mod sweep;
 mod templates;
-mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,12 +20,13 @@ pub use templates::{TEMPLATES, Template};
 
 use super::install::{InstallError, Installer};
 use super::scripts::Scripts;
+use super::turns::Turns;
 use super::{Service, ServiceError};
+use crate::domain::EnvironmentId;
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
 use crate::store::Database;
 use bases::{Bases, Defaults};
-use turns::Turns;
 
 /// The users' things. Cloning shares it.
 #[derive(Clone)]
@@ -39,7 +39,8 @@ struct Inner {
     directories: Arc<Environments>,
     scripts: Scripts,
     queue: Queue,
-    turns: Turns,
+    /// (Among servers, the database's compare-and-set decides; taking turns spares the loser its work.)
+    turns: Turns<EnvironmentId>,
     bases: Bases,
     defaults: Defaults,
 }

@@ -9,3 +9,4 @@ mod requirements;
 mod resolver;
 mod wheel;
 pub mod wheel_builder;
+mod wheel_name;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::super::disk::{self, DiskError, Staging};
-use super::super::wheel::{UnpackedWheel, WheelInfo};
+use super::super::wheel::{UnpackedWheel, WheelError, WheelInfo};
 use super::super::wheel_name::WheelName;
 use super::error::CacheError;
 use super::{Shared, seal};
@@ -185,14 +185,19 @@ fn whole(shared: &Shared, dir: &Path) -> Result<Option<Receipt>, DiskError> {
 }
 
 /// Writes what makes a staged directory with its archive and files an entry.
-pub(super) fn complete(shared: &Shared, staging: &Staging, unpacked: UnpackedWheel) -> Result<(), DiskError> {
+pub(super) fn complete(shared: &Shared, staging: &Staging, unpacked: UnpackedWheel) -> Result<(), CacheError> {
     let dir = staging.path();
     let files_digest = seal::digest(&unpacked.files);
     let receipt = Receipt { schema: SCHEMA, info: unpacked.info, files_digest };
     let path = dir.join(RECEIPT);
     shared.steps.reach("write the receipt", &path)?;
     let text = serde_json::to_vec(&receipt).map_err(|error| DiskError::at("write", &path)(error.into()))?;
+    // What is longer could not be read again.
+    if text.len() as u64 > MAX_RECEIPT_BYTES {
+        let error = WheelError::TooLarge { what: "bytes in what it says of itself", limit: MAX_RECEIPT_BYTES };
+        return Err(CacheError::refused(&receipt.info.filename)(error));
+    }
     disk::write_file(&path, &text)?;
     disk::create_file(&dir.join(LOCK))?;
-    shared.mark_unsynced(dir)
+    Ok(shared.mark_unsynced(dir)?)
 }

@@ -102,5 +102,6 @@ fn record(wheel: &CachedWheel) -> Result<HashMap<String, Recorded>, GenerationEr
     let path = wheel.files().join(&wheel.info().dist_info).join("RECORD");
     let text = fs::read(&path).map_err(DiskError::at("read", &path))?;
     let package = wheel.info().name.clone();
-    parse_record(&text).map_err(|error| GenerationError::Record { package, source: Box::new(error) })
+    // It was checked when the wheel was taken in.
+    parse_record(&text, usize::MAX).map_err(|error| GenerationError::Record { package, source: Box::new(error) })
 }

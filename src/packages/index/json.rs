@@ -1,10 +1,12 @@
 //! Project pages in JSON (PEP 691, 700, 714).
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use pep508_rs::PackageName;
-use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::page::{Link, MAX_FILES};
@@ -45,17 +47,91 @@ struct Hashes {
 }
 
 /// A yes, a no, or a yes that says more.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Flag<T> {
     Is(bool),
     With(T),
-    Other(IgnoredAny),
+    Other,
 }
 
 impl<T> Default for Flag<T> {
     fn default() -> Self {
         Self::Is(false)
+    }
+}
+
+/// What a yes can say more.
+trait More: Sized {
+    /// As text; nothing where it has no such form.
+    fn text(text: &str) -> Option<Self>;
+
+    /// As an object; nothing where it has no such form.
+    fn map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error>;
+}
+
+impl More for String {
+    fn text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+
+    fn map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| None)
+    }
+}
+
+impl More for Hashes {
+    fn text(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn map<'de, A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        Self::deserialize(MapAccessDeserializer::new(map)).map(Some)
+    }
+}
+
+/// By hand: serde would keep all of whatever stands there in memory, to try one form after the other.
+impl<'de, T: More> Deserialize<'de> for Flag<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Forms<T>(PhantomData<T>);
+        impl<'de, T: More> Visitor<'de> for Forms<T> {
+            type Value = Flag<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, or more than that")
+            }
+
+            fn visit_bool<E>(self, is: bool) -> Result<Flag<T>, E> {
+                Ok(Flag::Is(is))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Flag<T>, E> {
+                Ok(T::text(text).map_or(Flag::Other, Flag::With))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Flag<T>, A::Error> {
+                Ok(T::map(map)?.map_or(Flag::Other, Flag::With))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Flag<T>, A::Error> {
+                IgnoredAny.visit_seq(seq).map(|_| Flag::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Flag<T>, E> {
+                Ok(Flag::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Flag<T>, E> {
+                Ok(Flag::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Flag<T>, E> {
+                Ok(Flag::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Flag<T>, E> {
+                Ok(Flag::Other)
+            }
+        }
+        deserializer.deserialize_any(Forms(PhantomData))
     }
 }
 
@@ -81,10 +157,10 @@ fn link(file: File) -> Link {
     let metadata = match file.core_metadata.or(file.dist_info_metadata) {
         Some(Flag::Is(true)) => Some(None),
         Some(Flag::With(hashes)) => Some(hashes.sha256),
-        Some(Flag::Is(false) | Flag::Other(_)) | None => None,
+        Some(Flag::Is(false) | Flag::Other) | None => None,
     };
     let yanked = match file.yanked {
-        Flag::Is(false) | Flag::Other(_) => None,
+        Flag::Is(false) | Flag::Other => None,
         Flag::Is(true) => Some(String::new()),
         Flag::With(reason) => Some(reason),
     };

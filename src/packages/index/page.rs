@@ -9,7 +9,7 @@ use url::Url;
 
 use super::error::strip_credentials;
 use super::{html, json};
-use crate::packages::metadata::specifiers;
+use crate::packages::metadata::{MAX_PYTHONS_BYTES, specifiers};
 use crate::packages::project::{DistFile, MetadataFile, Project};
 
 pub(super) const ACCEPTED: &str =
@@ -77,6 +77,7 @@ fn dist_file(
     // Few different ones stand on a page, many times.
     let requires_python = match link.requires_python.filter(|text| !text.trim().is_empty()) {
         None => None,
+        Some(text) if text.len() > MAX_PYTHONS_BYTES => return None,
         Some(text) => Some(pythons.entry(text).or_insert_with_key(|text| specifiers(text).ok()).clone()?),
     };
     let metadata = match link.metadata {

@@ -143,6 +143,9 @@ impl Shared {
         if let Some(expected) = file.size_bytes.filter(|size| *size != total) {
             return Err(IndexError::WrongLength { url: shown(&file.url), expected, received: total });
         }
+        if total > self.config.max_file_bytes {
+            return Err(IndexError::TooLarge { url: shown(&file.url), max_bytes: self.config.max_file_bytes });
+        }
         let mut pieces = Pieces::of(total, from, bytes);
         let mut length = TAIL_BYTES;
         for _ in 0..MAX_PIECES {
@@ -156,7 +159,7 @@ impl Shared {
                 Found::Bad(reason) => {
                     return Err(IndexError::BadMetadata { filename: file.filename.clone(), reason });
                 }
-                Found::Missing { from, to } => (from, to.min(from + length)),
+                Found::Missing { from, to } => (from, to.min(from.saturating_add(length))),
             };
             length = (length * 2).min(MAX_PIECE_BYTES);
             match self.piece(&file.url, (from, Some(to - 1))).await? {

@@ -64,7 +64,16 @@ pub(super) fn check_requirement(text: &str) -> Result<(), String> {
             extras.into_iter().try_for_each(check_name)?;
         }
     }
-    rest.split_once(';').map_or(Ok(()), |(_, marker)| check_marker(marker).map(|_| ()))
+    let Some((spec, marker)) = rest.split_once(';') else { return Ok(()) };
+    // The parser must find the marker where it is looked for here: an address ends for it at a blank, and versions in
+    // parentheses at the closing one.
+    if spec.contains('@') && !spec.ends_with(char::is_whitespace) {
+        return Err("a blank is missing between its address and the `;`".to_owned());
+    }
+    if spec.matches('(').count() != spec.matches(')').count() {
+        return Err("its parentheses are not closed before the `;`".to_owned());
+    }
+    check_marker(marker).map(|_| ())
 }
 
 /// How many ways there may be through the marker of a requirement that can be read: who reads many should add them up.

@@ -48,8 +48,9 @@ pub async fn resolve(provider: &impl Provider, request: Request) -> Result<Resol
     let mut facts = Facts::new(request.target.clone());
     let mut in_flight = FuturesUnordered::new();
     let mut asked = HashSet::new();
+    let mut answers = Vec::new();
     loop {
-        let (known, step) = solve_aside(Arc::clone(&request), facts).await?;
+        let (known, step) = solve_aside(Arc::clone(&request), facts, std::mem::take(&mut answers)).await?;
         facts = known;
         let needs = match step {
             Step::Solved(resolution) => return Ok(*resolution),
@@ -69,15 +70,19 @@ pub async fn resolve(provider: &impl Provider, request: Request) -> Result<Resol
         }
         // What is still needed and was answered already would be asked for for ever.
         let Some(first) = in_flight.next().await else { return Err(ResolveError::Internal) };
-        learn(&mut facts, first)?;
+        answers.push(first);
         while let Some(Some(next)) = in_flight.next().now_or_never() {
-            learn(&mut facts, next)?;
+            answers.push(next);
         }
     }
 }
 
-/// Runs the solver where it may take its time.
-async fn solve_aside(request: Arc<Request>, facts: Facts) -> Result<(Facts, Step), ResolveError> {
+/// Takes the answers in and runs the solver, where both may take their time.
+async fn solve_aside(
+    request: Arc<Request>,
+    mut facts: Facts,
+    answers: Vec<(Need, Answer)>,
+) -> Result<(Facts, Step), ResolveError> {
     struct Cancel(Arc<AtomicBool>);
     impl Drop for Cancel {
         fn drop(&mut self) {
@@ -87,10 +92,11 @@ async fn solve_aside(request: Arc<Request>, facts: Facts) -> Result<(Facts, Step
     let cancel = Cancel(Arc::new(AtomicBool::new(false)));
     let cancelled = Arc::clone(&cancel.0);
     let solved = tokio::task::spawn_blocking(move || {
+        answers.into_iter().try_for_each(|answer| learn(&mut facts, answer))?;
         let step = solve_until(&request, &facts, &cancelled);
-        (facts, step)
+        Ok((facts, step))
     });
-    solved.await.map_err(|_| ResolveError::Internal)
+    solved.await.map_err(|_| ResolveError::Internal)?
 }
 
 async fn ask(provider: &impl Provider, need: Need) -> (Need, Answer) {

@@ -186,7 +186,9 @@ fn has_tags(tags: &str) -> bool {
 fn source_version(filename: &str, project: &PackageName) -> Option<Version> {
     let suffixes = [".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz"];
     let stem = suffixes.iter().find_map(|suffix| filename.strip_suffix(suffix))?;
-    let dashes = stem.match_indices('-').map(|(at, _)| stem.split_at(at));
+    // A name has about as many dashes as the project's; each longer one would be read for nothing.
+    let most = project.as_ref().matches('-').count().saturating_add(2);
+    let dashes = stem.match_indices('-').take(most).map(|(at, _)| stem.split_at(at));
     let (_, version) = dashes.into_iter().find(|(name, _)| is_name(name, project))?;
     Version::from_str(version.get(1..)?).ok()
 }

@@ -104,7 +104,7 @@ impl<'a> Archive<'a> {
     /// Reads and checks the archive's structure; no member is unpacked.
     pub(super) fn open(source: &'a Source, limits: &WheelLimits) -> Result<Self, WheelError> {
         let (members, central_offset) = central::read(source, limits)?;
-        check_names(&members)?;
+        check_names(&members, limits)?;
         check_sizes(&members, source.len(), limits)?;
         local::check(source, &members, central_offset)?;
         let reader: Box<dyn ReadSeek> = match source {
@@ -173,14 +173,22 @@ fn unsound(reason: String) -> WheelError {
     WheelError::Archive { reason }
 }
 
-fn check_names(members: &[Member]) -> Result<(), WheelError> {
+fn check_names(members: &[Member], limits: &WheelLimits) -> Result<(), WheelError> {
     let mut tree = names::Tree::default();
     let mut seen = HashSet::new();
     for member in members {
         if !seen.insert(member.raw_name.as_slice()) {
             return Err(WheelError::Duplicate { path: shown(&member.raw_name) });
         }
-        if member.is_dir { tree.add_dir(&member.path)? } else { tree.add_file(&member.path)? }
+        if member.is_dir {
+            tree.add_dir(&member.path)?
+        } else {
+            tree.add_file(&member.path)?
+        }
+        // Also the directories that only stand in the paths of files: each is one on the disk.
+        if tree.len() as u64 > limits.files {
+            return Err(WheelError::TooLarge { what: "files and directories", limit: limits.files });
+        }
     }
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! `WHEEL` and `METADATA`: blocks of `Name: value` lines, as in mails.
 
+/// Headers of one block; those after them are passed over.
+const MAX_HEADERS: usize = 20_000;
+
 /// The headers of a block, in order. A line that begins with a space goes on with the one before; an empty line ends
 /// the block.
 pub(super) struct Headers(Vec<(String, String)>);
@@ -15,6 +18,8 @@ impl Headers {
                     value.push('\n');
                     value.push_str(line.trim());
                 }
+            } else if headers.len() == MAX_HEADERS {
+                break;
             } else if let Some((name, value)) = line.split_once(':') {
                 headers.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
             }

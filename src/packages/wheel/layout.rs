@@ -17,7 +17,7 @@ pub(super) enum Place {
     Directory,
     /// A file of `site-packages`, by its path there.
     Site(String),
-    /// A script, header or data file: it stays in the archive.
+    /// A script, header, data or bytecode file: it stays in the archive.
     Left,
 }
 
@@ -110,10 +110,17 @@ fn place(path: &str, name: &WheelName) -> Result<Place, WheelError> {
         let stem = root.strip_suffix(".data")?;
         is_of(stem, name).then_some(rest)
     });
-    let Some(in_data) = in_data else { return Ok(Place::Site(path.to_owned())) };
+    // Whatever bytecode a wheel brings is not what its sources say, and may be laid over another package's.
+    let site = |path: &str| if is_bytecode(path) { Place::Left } else { Place::Site(path.to_owned()) };
+    let Some(in_data) = in_data else { return Ok(site(path)) };
     match in_data.split_once('/') {
-        Some(("purelib" | "platlib", path)) => Ok(Place::Site(path.to_owned())),
+        Some(("purelib" | "platlib", path)) => Ok(site(path)),
         Some(("scripts" | "headers" | "data", _)) => Ok(Place::Left),
         _ => Err(WheelError::DataScheme { path: shown(path.as_bytes()) }),
     }
+}
+
+/// Whether the importer takes the file for the bytecode of a module beside it.
+fn is_bytecode(path: &str) -> bool {
+    path.to_ascii_lowercase().ends_with(".pyc") && path.split('/').rev().nth(1) == Some("__pycache__")
 }

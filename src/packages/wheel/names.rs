@@ -52,6 +52,11 @@ pub(super) struct Tree {
 }
 
 impl Tree {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.files.len() + self.dirs.len()
+    }
+
     /// Adds a file and the directories above it.
     pub(super) fn add_file(&mut self, path: &str) -> Result<(), WheelError> {
         if self.dirs.contains(path) {

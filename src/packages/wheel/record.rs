@@ -16,8 +16,9 @@ pub struct Recorded {
     pub size: Option<u64>,
 }
 
-/// Reads a `RECORD`. A line that stands there twice is one line; two different lines of one file are an error.
-pub fn parse(text: &[u8]) -> Result<HashMap<String, Recorded>, WheelError> {
+/// Reads a `RECORD` of at most `most` files. A line that stands there twice is one line; two different lines of one file
+/// are an error.
+pub fn parse(text: &[u8], most: usize) -> Result<HashMap<String, Recorded>, WheelError> {
     let mut recorded = HashMap::new();
     let mut rows = Rows { text, line: 1 };
     while !rows.text.is_empty() {
@@ -42,6 +43,9 @@ pub fn parse(text: &[u8]) -> Result<HashMap<String, Recorded>, WheelError> {
         let new = Recorded { sha256, size };
         if recorded.insert(path, new).is_some_and(|old| old != new) {
             return Err(refused("an earlier line says something else of this file"));
+        }
+        if recorded.len() > most {
+            return Err(refused("it lists far more files than there are"));
         }
     }
     Ok(recorded)

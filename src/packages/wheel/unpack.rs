@@ -21,6 +21,8 @@ use super::record::{self, Recorded};
 const BUFFER_BYTES: usize = 128 << 10;
 /// A `RECORD` has about a hundred bytes for each file.
 const MAX_RECORD_BYTES: u64 = 64 << 20;
+/// Files that it may list besides those that are there, before it is given up.
+const RECORD_SLACK: usize = 1_000;
 /// Every unpacked file was last changed on 1980-01-01: bytecode that was compiled from it stays good when it is unpacked
 /// again, and guests on two machines see the same.
 const MODIFIED: Duration = Duration::from_secs(315_532_800);
@@ -157,7 +159,9 @@ struct Record {
 impl Record {
     fn read(parts: &mut Parts<'_, '_>) -> Result<Self, WheelError> {
         let text = parts.read("RECORD", MAX_RECORD_BYTES)?.ok_or(WheelError::NoRecord)?;
-        Ok(Self { path: format!("{}/RECORD", parts.dist_info), files: record::parse(&text)? })
+        // One that is listed and not there is named; a million of them are not even read.
+        let most = parts.archive.members().len().saturating_add(RECORD_SLACK);
+        Ok(Self { path: format!("{}/RECORD", parts.dist_info), files: record::parse(&text, most)? })
     }
 
     /// Whether a file need not be listed: the list itself, and what signs it.

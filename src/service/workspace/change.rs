@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::packages::requirements::{Requirement, parse_requirement};
 use crate::packages::resolver::{Request, Resolution, ResolveError, Root, Upgrade};
-use crate::service::install::{InstallError, InstallEvents, Installer, PackageSet};
+use crate::service::install::{InstallError, InstallEvents, Installer, PackageSet, check_packed};
 use crate::service::{ServiceError, off_the_server_threads};
 use crate::store::{EnvironmentError, InstalledPackage, StoreError, Switch};
 
@@ -134,6 +134,8 @@ impl Workspace {
         let requested = kept.iter().chain(&addition.asked).map(|asked| asked.text.clone()).collect();
         let Resolution { lockfile: lock, roots, warnings, .. } = resolution;
         let warnings = warnings.iter().map(ToString::to_string).collect();
+        let used = self.0.database.environment(user, id).await?.total_size_bytes;
+        check_packed(&lock, used, quotas.environment_bytes)?;
         let outcome = self.apply((user, id), &contents, Wanted { lock, requested, warnings }, events).await?;
         let asked: Vec<_> = addition.asked.iter().zip(roots.iter().skip(kept.len())).collect();
         Ok(self.report(user, &contents.lock, outcome, &asked, failed).await?)

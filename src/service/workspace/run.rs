@@ -62,13 +62,7 @@ impl Workspace {
         };
         if !needs.packages.is_empty() {
             let quotas = self.0.database.tier_of(user).await?.quotas;
-            let max_packages = usize::try_from(quotas.packages_per_environment).unwrap_or(usize::MAX);
-            return self
-                .0
-                .scripts
-                .base(&self.0.service, &user.to_string(), &needs, max_packages, &|_| {})
-                .await
-                .map(Some);
+            return self.0.scripts.base(&self.0.service, &user.to_string(), &needs, &quotas, &|_| {}).await.map(Some);
         }
         let environment = match &needs.environment {
             Some(text) => self.environment_named(user, text).await.map_err(|error| match error {

@@ -35,9 +35,11 @@ impl Workspace {
             .into_iter()
             .map(|(id, generation)| (id.uuid(), generation))
             .collect();
-        let (directories, wheels) = (inner.directories.clone(), inner.installer.wheels().clone());
+        let (directories, scripts, wheels) =
+            (inner.directories.clone(), inner.scripts.clone(), inner.installer.wheels().clone());
         let swept = off_the_server_threads(move || {
             directories.gc(&live, GRACE)?;
+            scripts.sweep()?;
             // Those that a process holds stay; an environment's other wheels are in its directory, too.
             wheels.gc(CacheRoom { max_bytes: WHEEL_BYTES, max_age: WHEEL_AGE }, &BTreeSet::new())?;
             Ok::<_, InstallError>(())

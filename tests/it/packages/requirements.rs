@@ -346,7 +346,7 @@ fn no_text_makes_the_parser_panic() {
     let target = pymd::packages::target::Target::sandbox("3.15.0", []).unwrap();
     let mut good = 0;
     for round in 0..20_000 {
-        let mut text = ["", "a", "a;python_version", "a;", "a>="][round % 5].to_owned();
+        let mut text = ["", "a", "a;python_version", "a;", "a>=", "a @ https://h/;'", "a (>=1;"][round % 7].to_owned();
         for _ in 0..1 + next(8) {
             text.push_str(parts[next(parts.len())]);
         }

@@ -5,6 +5,8 @@ use super::{World, wheel};
 use crate::packages::fake_index::{Beside, File, Gate, Reply, Style, page};
 use crate::packages::wheel_builder::Wheel;
 
+const METADATA: &str = "Metadata-Version: 2.1\nName: huge\nVersion: 1.0\n";
+
 /// Installs `name` and tells why that failed; nothing of it may be left.
 async fn refused(world: &World, environment: &str, name: &str) -> String {
     let answer = world.send(Method::POST, &format!("{environment}/packages"), Some(json!({"packages": [name]}))).await;
@@ -70,6 +72,25 @@ async fn native_packages_get_a_clear_answer() {
     for word in ["native", "manylinux_2_17_x86_64", "container"] {
         assert!(error.contains(word), "{error}");
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_is_refused_before_it_is_fetched() {
+    let world = World::start().await;
+    let environment = world.environment("e").await;
+    let built = wheel("huge", "1.0", &[]);
+    let file = File::new(&built.filename(), built.build());
+    // More than the tier of the first admin allows, if the index is to be believed.
+    let huge = File { size: Some(20 << 30), metadata_text: Some(METADATA.into()), ..file }.beside(Beside::Hashed);
+    world.index.publish("huge", Style::Json, &[huge]);
+    let body = json!({"packages": ["huge"]});
+    let answer = world.send(Method::POST, &format!("{environment}/packages"), Some(body)).await;
+    assert_eq!(answer.problem(409, "quota_exceeded")["field"], "environment_bytes");
+    let document = "---\npackages: [huge]\n---\n```\n1\n```\n";
+    let answer = world.send(Method::POST, "/api/v1/render", Some(json!({"content": document}))).await;
+    assert_eq!(answer.problem(409, "quota_exceeded")["field"], "environment_bytes");
+    assert_eq!(world.names(&environment).await, Vec::<String>::new());
     world.stop().await;
 }
 

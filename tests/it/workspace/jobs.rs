@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::{World, wheel};
 use crate::packages::fake_index::Gate;
-use crate::support::Answer;
+use crate::support::{Answer, TestApp};
 
 impl World {
     async fn install_later(&self, environment: &str, package: &str) -> Value {
@@ -115,4 +115,24 @@ async fn a_websocket_hears_of_jobs() {
     let answer: Value = serde_json::from_str(socket.next().await.unwrap().unwrap().to_text().unwrap()).unwrap();
     assert_eq!(answer["type"], "error");
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_of_another_sites_page_is_refused() {
+    let app = TestApp::start().await;
+    let opened = app.anonymous(Method::GET, &format!("/?token={}", app.token())).send().await.unwrap();
+    let cookie = opened.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let connect = async |origin: &str| {
+        let mut request = format!("ws://{}/api/v1/ws", app.host).into_client_request().unwrap();
+        request.headers_mut().insert("cookie", cookie.parse().unwrap());
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        tokio_tungstenite::connect_async(request).await
+    };
+    let own = format!("http://{}", app.host);
+    connect(&own).await.unwrap();
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+        let refused = connect(origin).await.unwrap_err();
+        assert!(refused.to_string().contains("403"), "{origin}: {refused}");
+    }
+    app.stop().await;
 }

@@ -71,3 +71,12 @@ async fn environments_outlive_the_server_and_lost_directories() {
     other.stop().await;
     world.stop().await;
 }
+
+/// The list of names that no package may have; where the runtime's Python has others, the list is to be renewed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_names_of_the_standard_library_are_those_of_the_runtime() {
+    let app = crate::support::TestApp::start().await;
+    let report = app.execute("import sys; print(*sorted(sys.stdlib_module_names), sep='\\n')").await.json();
+    assert_eq!(report["stdout"], include_str!("../../../runtime/stdlib-names.txt"));
+    app.stop().await;
+}

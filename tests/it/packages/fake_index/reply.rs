@@ -68,6 +68,10 @@ impl Reply {
         Self { status, ..Self::default() }
     }
 
+    pub fn as_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     pub fn redirect(target: &str) -> Self {
         Self::status(302).header("location", target)
     }

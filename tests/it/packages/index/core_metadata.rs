@@ -125,6 +125,9 @@ fn what_the_parser_can_not_bear_does_not_reach_it() {
         "b ~= 18446744073709551615.1",
         "b == 18446744073709551615.*",
         "b @ ${HOME}",
+        "b @ https://h/;' ; 'x' ~= os_name",
+        "b @ https://h/;\" ; \"x\" ~= os_name",
+        "b (>=1;' ) ; 'x' ~= os_name",
         &format!("b; {long}"),
     ] {
         // Refused or not: the process lives, and the next marker is read as ever.
@@ -136,6 +139,10 @@ fn what_the_parser_can_not_bear_does_not_reach_it() {
         let metadata = parse(with("b; python_version > '3' and extra == 'x'").as_bytes()).unwrap();
         assert_eq!(metadata.requires_dist.len(), 1, "{line}");
     }
+    let many = format!("{}{}", with("b"), "x:\n".repeat(30_000));
+    assert!(matches!(parse(many.as_bytes()), Err(MetadataError::TooMany { .. })));
+    let long = format!("Name: a\nVersion: 1\nRequires-Python: {}\n", vec![">=3"; 1000].join(","));
+    assert!(parse(long.as_bytes()).unwrap_err().to_string().contains("too long"));
     assert!(parse(with("b; 'x' ~= os_name").as_bytes()).is_err());
     assert!(parse(with(&format!("b; {long}")).as_bytes()).is_err());
 }

@@ -133,30 +133,26 @@ async fn bad_entries_of_a_json_page_are_left_out() {
             "a-2.0-py3-none-any.whl",
             r#", "requires-python": ">=3.6,", "yanked": 7, "core-metadata": null, "new": []"#,
         ),
+        entry("a-3.0-py3-none-any.whl", r#", "yanked": {"a": [1]}, "core-metadata": [0, [1], {"sha256": 2}]"#),
+        entry("a-4.0-py3-none-any.whl", &format!(r#", "requires-python": "{}""#, vec![">=3"; 1000].join(","))),
     ];
     let json = format!(r#"{{"meta": {{"api-version": "1.9"}}, "name": "A", "files": [{}]}}"#, files.join(","));
     fixture.fake.script("/simple/a/", [Reply::json(json)]);
     let project = fixture.project("a").await.unwrap();
-    assert_eq!(names(&project), ["a-2.0-py3-none-any.whl"]);
-    assert_eq!(project.files[0].yanked, None);
+    assert_eq!(names(&project), ["a-2.0-py3-none-any.whl", "a-3.0-py3-none-any.whl"]);
+    assert!(project.files.iter().all(|file| file.yanked.is_none() && file.metadata == MetadataFile::Absent));
     assert_eq!(project.files[0].requires_python.as_ref().unwrap().to_string(), ">=3.6");
 }
 
 #[tokio::test]
 async fn what_is_no_page_is_an_error() {
     let fixture = Fixture::new().await;
-    let deep = format!(
-        r#"{{"files": [{{"filename": "", "url": "", "yanked": {}{}}}]}}"#,
-        "[".repeat(100_000),
-        "]".repeat(100_000)
-    );
     let replies = [
         Reply::json("<html>"),
         Reply::json(r#"{"files": [{"filename": 1}]}"#),
         Reply::json(r#"{"name": "a"}"#),
         Reply::json(r#"{"meta": {"api-version": "2.0"}, "files": []}"#),
         Reply::json(r#"{"name": "b", "files": []}"#),
-        Reply::json(deep),
         Reply::json(format!(r#"{{"files": [{}]}}"#, vec![r#"{"filename":"","url":""}"#; 100_001].join(","))),
         Reply::html("<a>".repeat(100_001)),
         Reply::html("<meta name=\"pypi:repository-version\" content=\"2.0\">"),
@@ -169,7 +165,19 @@ async fn what_is_no_page_is_an_error() {
         let error = fixture.project("a").await.unwrap_err();
         assert!(matches!(error, IndexError::BadPage { .. }), "{number}: {error}");
     }
-    assert_eq!(fixture.fake.hits("/simple/a/"), 12, "none is tried again");
+    assert_eq!(fixture.fake.hits("/simple/a/"), 11, "none is tried again");
+}
+
+#[tokio::test]
+async fn depth_is_passed_over() {
+    let fixture = Fixture::new().await;
+    let deep = format!(
+        r#"{{"files": [{{"filename": "", "url": "", "yanked": {}{}}}]}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    fixture.fake.script("/simple/a/", [Reply::json(deep)]);
+    assert!(fixture.project("a").await.unwrap().files.is_empty());
 }
 
 #[tokio::test]

@@ -66,6 +66,21 @@ async fn pieces_of_a_wheel_are_enough() {
 }
 
 #[tokio::test]
+async fn a_server_that_lies_about_the_length_is_refused() {
+    let fixture = Fixture::new().await;
+    let file = published(&fixture, &Wheel::new("a", "1.0", &[])).await;
+    let file = DistFile { size_bytes: None, sha256: None, ..file };
+    for range in
+        ["bytes 0-0/18446744073709551615", "bytes 18446744073709551613-18446744073709551613/18446744073709551614"]
+    {
+        let lie = Reply::ok("x").as_status(206).header("content-range", range);
+        fixture.fake.script("/files/a-1.0-py3-none-any.whl", [lie]);
+        let error = metadata(&fixture, &file).await.unwrap_err();
+        assert!(matches!(error, IndexError::TooLarge { .. }), "{range}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_long_directory_is_read_in_pieces() {
     let fixture = Fixture::new().await;
     let mut wheel = Wheel::new("a", "1.0", &["b>2"]);

@@ -268,11 +268,15 @@ fn every_limit_holds() {
     too_large(&wheel(), "unpacked bytes", |limits| limits.unpacked_bytes = 1_100);
     too_large(&wheel(), "bytes in one file", |limits| limits.file_bytes = 999);
     too_large(&wheel(), "files", |limits| limits.files = 4);
+    // A directory that only stands in paths is one on the disk, too.
+    too_large(&wheel(), "files and directories", |limits| limits.files = 6);
+    let deep = (0..40).fold(demo(), |wheel, n| wheel.file(&format!("demo/d{n}/a/b/c/f.py"), ""));
+    too_large(&deep.build(), "files and directories", |limits| limits.files = 100);
     too_large(&wheel(), "bytes in a file of its .dist-info directory", |limits| limits.metadata_bytes = 20);
     let roots = demo().file("a.py", "").file("b.py", "").build();
     too_large(&roots, "names in the root of site-packages", |limits| limits.roots = 2);
     // Exactly as much as is allowed is taken.
-    let exact = limited(|limits| (limits.files, limits.roots, limits.file_bytes) = (6, 3, 1_000));
+    let exact = limited(|limits| (limits.files, limits.roots, limits.file_bytes) = (8, 3, 1_000));
     unpack_with(&roots, NAME, &exact).unwrap();
 }
 

@@ -84,6 +84,20 @@ fn native_files_and_pth_files_are_reported_and_kept() {
 }
 
 #[test]
+fn bytecode_that_a_wheel_brings_is_left_out() {
+    let wheel = demo()
+        .file("demo/__pycache__/a.cpython-315.pyc", "evil")
+        .file("other/__pycache__/core.CPYTHON-315.PYC", "evil")
+        .file("demo-1.0.data/purelib/more/__pycache__/b.pyc", "evil")
+        .file("demo/old.pyc", "a module without its source")
+        .file("demo/__pycache__/notes.txt", "kept");
+    let unpacked = taken(&wheel.build());
+    let paths: Vec<&str> = unpacked.paths().into_iter().filter(|path| !path.contains("dist-info")).collect();
+    assert_eq!(paths, ["demo/__init__.py", "demo/__pycache__/notes.txt", "demo/old.pyc"]);
+    assert_eq!(unpacked.wheel.info.left_count, 3);
+}
+
+#[test]
 fn files_are_private_and_of_one_age() {
     let bytes = demo().file("demo/run.sh", "#!/bin/sh\n").zip().with(|zip| {
         zip.member("demo/run.sh").mode(0o100_777);

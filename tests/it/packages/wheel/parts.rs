@@ -96,6 +96,15 @@ fn record_must_be_there_and_list_exactly_what_is_there() {
 }
 
 #[test]
+fn a_record_of_a_million_files_is_given_up_soon() {
+    let many: String = (0..100_000).map(|n| format!("f{n},,\n")).collect();
+    match refused(&demo().record(move |text| text + &many).build()) {
+        WheelError::Record { line, reason } => assert!(line < 2_000 && reason.contains("far more"), "{line}: {reason}"),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
 fn every_file_must_have_the_digest_and_size_of_its_record() {
     let other = "sha256=LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ";
     let digest = demo().record(move |text| {
