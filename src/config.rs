@@ -106,8 +106,8 @@ pub enum ConfigError {
     },
     /// The address can be reached from other machines.
     #[error(
-        "`listen` must be a loopback address such as 127.0.0.1:8787, not {listen}: until the server has accounts, \
-         it is only for the people on this machine"
+        "`listen` must be a loopback address such as 127.0.0.1:8787, not {listen}: the server itself does not encrypt \
+         what tokens travel in; let a proxy with TLS on this machine face the others"
     )]
     NotLoopback {
         /// The address.
@@ -175,6 +175,11 @@ impl Config {
             Some(DatabaseUrl(url)) => Ok(url.clone()),
             None => Ok(format!("sqlite://{}", self.data_dir()?.join("pymd.db").display())),
         }
+    }
+
+    /// Whether the database was named, so that other servers may use it, too.
+    pub fn shares_database(&self) -> bool {
+        self.database_url.is_some()
     }
 
     /// The object store's URL.

@@ -8,6 +8,7 @@ pub mod install;
 pub mod prepare;
 mod render;
 mod scripts;
+mod shares;
 mod turns;
 mod validate;
 mod workspace;
@@ -22,6 +23,7 @@ pub use execute::{ExecuteRequest, RequestFile};
 use render::off_the_server_threads;
 pub use render::{CellSummary, RenderEvent, RenderFormat, RenderReport, RenderRequest, RenderSender};
 pub use scripts::Scripts;
+pub use shares::{Share, Shares};
 pub use validate::{ValidateReport, ValidateRequest};
 pub use workspace::{
     AddPackages, CloneEnvironment, CreateEnvironment, ImportRequirements, InstallRequest, PackageList, TEMPLATES,

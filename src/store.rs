@@ -25,6 +25,6 @@ pub use database::{Database, DatabaseOptions};
 pub use environments::{EnvironmentError, InstalledPackage, NewEnvironment, Switch};
 pub use error::StoreError;
 pub use jobs::{Expired, JobError, Lease, LeaseLost, NewJob};
-pub use keys::{AuthenticateError, Authenticated, KeyText, NewKey};
+pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};
 pub use objects::{ObjectError, ObjectInfo, Objects};
 pub use users::NewUser;

@@ -178,6 +178,10 @@ impl From<ServiceError> for ApiError {
                 retry_after_s: Some(retry_after_s),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", "Too much runs already", detail)
             },
+            ServiceError::TooMany { .. } => Self {
+                retry_after_s: Some(1),
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", "You do too much at once", sentence(&detail))
+            },
             ServiceError::NotFound { .. } => Self::not_found(sentence(&detail)),
             ServiceError::Conflict { .. } => {
                 Self::new(StatusCode::CONFLICT, "conflict", "It can't be done as things are now", sentence(&detail))

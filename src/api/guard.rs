@@ -2,6 +2,7 @@
 //! session cookie. Deny by default.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, UPGRADE};
@@ -64,8 +65,9 @@ pub async fn authenticate(State(app): State<App>, route: MatchedPath, mut reques
     };
     match decision {
         Ok(Decision::Pass) | Ok(Decision::Ask(_)) => next.run(request).await,
-        Ok(Decision::Known(user)) => {
+        Ok(Decision::Known(user, credential)) => {
             request.extensions_mut().insert(*user);
+            request.extensions_mut().insert(credential);
             next.run(request).await
         }
         Ok(Decision::Enter { location, cookie }) => {
@@ -75,13 +77,25 @@ pub async fn authenticate(State(app): State<App>, route: MatchedPath, mut reques
     }
 }
 
+/// What the sender came with: to ask again whether it is still accepted.
+#[derive(Clone)]
+pub struct Credential(Arc<str>);
+
+impl Credential {
+    /// Whether it is not accepted any more. A database that does not answer is no reason.
+    pub async fn is_void(&self, app: &App) -> bool {
+        let found = app.accounts().authenticate(&self.0).await;
+        matches!(found, Err(NobodyComes::Unknown | NobodyComes::Suspended))
+    }
+}
+
 enum Decision {
     /// Anybody may ask.
     Pass,
     /// Whoever has this token or key may ask.
     Ask(String),
     /// The sender may ask, and this is who it is.
-    Known(Box<User>),
+    Known(Box<User>, Credential),
     /// The URL has the token: make a session, and come back without it.
     Enter { location: String, cookie: String },
 }
@@ -126,7 +140,7 @@ fn decide(app: &App, route: &str, request: &Request) -> Result<Decision, ApiErro
 
 async fn ask(app: &App, token: &str) -> Result<Decision, ApiError> {
     match app.accounts().authenticate(token).await {
-        Ok(user) => Ok(Decision::Known(Box::new(user))),
+        Ok(user) => Ok(Decision::Known(Box::new(user), Credential(token.into()))),
         Err(NobodyComes::Unknown) => Err(ApiError::unauthorized(WRONG_TOKEN)),
         Err(NobodyComes::Suspended) => Err(ApiError::suspended()),
         Err(NobodyComes::Service(error)) => Err(error.into()),

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -15,6 +15,7 @@ use super::request_id::RequestId;
 use super::{ApiError, App, sse};
 use crate::domain::{Job, JobEvent, JobId, JobState, UserId};
 use crate::jobs::SubscribeError;
+use crate::service::ServiceError;
 
 /// What an `EventSource` sends when it comes back.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -125,17 +126,24 @@ pub async fn events(
 ) -> Result<Response, ApiError> {
     let last = headers.get(LAST_EVENT_ID).map(|value| number(value).ok_or_else(bad_event_id)).transpose()?;
     let after = last.or(from.after).unwrap_or(0);
-    let stream = subscribe(&app, user.id, job, after).await?;
-    let events = stream.filter_map(|event| async {
-        // One who was too slow comes back with the number of the last event.
-        let event = event.ok()?;
-        Some(sse::event("progress", &event).id(event.seq.to_string()))
+    let connection = app.connection(user.id)?;
+    let told = id.clone();
+    let events = subscribe(&app, user.id, job, after).await?.map(move |event| match event {
+        Ok(event) => sse::event("progress", &event).id(event.seq.to_string()),
+        Err(error) => sse::problem(&broken_off(error), &told),
     });
-    let work = async move {
-        let workspace = app.workspace().clone();
-        app.run(async move { Ok(workspace.queue().wait(user.id, job).await?) }).await
+    let workspace = app.workspace().clone();
+    let end = async move {
+        match workspace.job(user.id, job).await {
+            // Who was too slow, or cut off, comes back with the number of the last event.
+            Ok(job) if !job.state.is_final() => None,
+            Ok(job) => Some(sse::event("done", &job)),
+            Err(error) => Some(sse::problem(&error.into(), &id)),
+        }
     };
-    sse::answer(events, work, id).await
+    let end = stream::once(end).filter_map(|event| async { event });
+    let events = events.chain(end).take_until(async move { app.ended().await });
+    Ok(sse::stream(events.inspect(move |_| _ = &connection)))
 }
 
 /// The events of a job.
@@ -145,10 +153,14 @@ pub(super) async fn subscribe(
     job: JobId,
     after: u64,
 ) -> Result<impl Stream<Item = Result<JobEvent, SubscribeError>> + Send + use<>, ApiError> {
-    app.workspace().queue().subscribe(user, job, after).await.map_err(|error| match error {
-        SubscribeError::Store(error) => ApiError::from(crate::service::ServiceError::from(error)),
+    app.workspace().queue().subscribe(user, job, after).await.map_err(broken_off)
+}
+
+fn broken_off(error: SubscribeError) -> ApiError {
+    match error {
+        SubscribeError::Store(error) => ApiError::from(ServiceError::from(error)),
         SubscribeError::TooSlow { .. } => ApiError::bad_request(error.to_string()),
-    })
+    }
 }
 
 fn number(value: &HeaderValue) -> Option<u64> {

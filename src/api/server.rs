@@ -31,9 +31,12 @@ pub async fn serve(app: App, listener: TcpListener, shutdown: CancellationToken)
         app.end();
         tokio::time::sleep(LAST_WORDS).await;
     };
-    tokio::select! {
+    let served = tokio::select! {
         result = async { server.await } => result,
         () = stop => Ok(()),
         () = app.metrics().clone().upkeep() => Ok(()),
-    }
+    };
+    // Connections that were taken over, as by WebSockets, hear of it only so.
+    app.end();
+    served
 }

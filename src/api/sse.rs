@@ -58,18 +58,27 @@ pub async fn answer<T: Serialize + Send + 'static>(
         Err(_) => None,
     };
     let rest = stream::unfold(running, |mut running| async { running.step().await.map(|step| (step, running)) });
-    let events = stream::iter(first).chain(rest).map(move |step| {
-        Ok::<_, Infallible>(match step {
-            Step::Event(event) => event,
-            Step::End(Ok(report)) => event("done", &report),
-            Step::End(Err(error)) => event("problem", &error.details(&id)),
-        })
+    let events = stream::iter(first).chain(rest).map(move |step| match step {
+        Step::Event(event) => event,
+        Step::End(Ok(report)) => event("done", &report),
+        Step::End(Err(error)) => problem(&error, &id),
     });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    Ok(self::stream(events))
+}
+
+/// What went wrong, as an event.
+pub fn problem(error: &ApiError, id: &RequestId) -> SseEvent {
+    event("problem", &error.details(id))
+}
+
+/// Answers with events as they come.
+pub fn stream(events: impl Stream<Item = SseEvent> + Send + 'static) -> Response {
+    let mut response =
+        Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     // Or a proxy would collect the events before it passes them on.
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response.headers_mut().insert(unbuffered.0, unbuffered.1);
-    Ok(response)
+    response
 }
 
 enum Step<T> {

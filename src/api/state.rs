@@ -7,8 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::ApiError;
 use crate::config::{AdminToken, HttpConfig};
+use crate::domain::UserId;
 use crate::metrics::{Metrics, execution_abandoned};
-use crate::service::{Accounts, Service, ServiceError, Workspace};
+use crate::service::{Accounts, Service, ServiceError, Share, Shares, Workspace};
+
+/// Connections of one user that stay open to tell what happens.
+const MAX_CONNECTIONS: usize = 32;
 
 /// The server's state. Cloning shares it.
 #[derive(Clone)]
@@ -20,6 +24,7 @@ struct Inner {
     token: AdminToken,
     http: HttpConfig,
     metrics: Metrics,
+    connections: Shares,
     draining: CancellationToken,
     ended: CancellationToken,
 }
@@ -29,7 +34,8 @@ impl App {
     pub fn new(workspace: Workspace, token: AdminToken, http: HttpConfig, metrics: Metrics) -> Self {
         let (draining, ended) = (CancellationToken::new(), CancellationToken::new());
         let accounts = Accounts::new(workspace.database().clone());
-        Self(Arc::new(Inner { workspace, accounts, token, http, metrics, draining, ended }))
+        let connections = Shares::new(MAX_CONNECTIONS);
+        Self(Arc::new(Inner { workspace, accounts, token, http, metrics, connections, draining, ended }))
     }
 
     /// What users have.
@@ -60,6 +66,12 @@ impl App {
     /// What was measured.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The right to a connection that stays open to tell what happens, for as long as the answer lives.
+    pub(super) fn connection(&self, user: UserId) -> Result<Share, ApiError> {
+        let refused = || ServiceError::TooMany { what: format!("{MAX_CONNECTIONS} open event streams") };
+        Ok(self.0.connections.take(user).ok_or_else(refused)?)
     }
 
     /// From now on no work is begun.

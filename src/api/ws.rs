@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
@@ -17,6 +18,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::error::Problems;
 use super::extract::Caller;
+use super::guard::Credential;
 use super::{ApiError, App, jobs};
 use crate::domain::{Job, JobEvent, JobId, UserId};
 use crate::jobs::SubscribeError;
@@ -34,6 +36,9 @@ const MAX_WAITING: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection with nothing to say says so, which finds clients that are gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// Told to one whose key was revoked, or who was shut out.
+const VOID: (u16, &str) = (close_code::POLICY, "the token is not accepted any more");
 
 /// What a client says.
 #[derive(Debug, Deserialize)]
@@ -88,6 +93,7 @@ impl What {
 pub async fn connect(
     State(app): State<App>,
     Caller(user): Caller,
+    Extension(credential): Extension<Credential>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|error| ApiError::bad_request(format!("This is for WebSockets: {error}.")))?;
@@ -95,10 +101,14 @@ pub async fn connect(
         return Err(ApiError::stopping());
     }
     let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| converse(app, user.id, socket)))
+    let connection = app.connection(user.id)?;
+    Ok(upgrade.on_upgrade(async move |socket| {
+        converse(app, user.id, credential, socket).await;
+        drop(connection);
+    }))
 }
 
-async fn converse(app: App, user: UserId, socket: WebSocket) {
+async fn converse(app: App, user: UserId, credential: Credential, socket: WebSocket) {
     let (mut out, mut incoming) = socket.split();
     let (sender, mut waiting) = mpsc::channel::<Message>(MAX_WAITING);
     let mut conversation = Conversation { app: app.clone(), user, sender, tasks: JoinSet::new(), open: HashMap::new() };
@@ -109,6 +119,7 @@ async fn converse(app: App, user: UserId, socket: WebSocket) {
             () = app.ended() => break Some((close_code::AWAY, "the server stops")),
             said = incoming.next() => match said {
                 None | Some(Err(_) | Ok(Message::Close(_))) => break None,
+                Some(Ok(Message::Text(_))) if credential.is_void(&app).await => break Some(VOID),
                 Some(Ok(Message::Text(text))) => match conversation.hear(text.as_str()) {
                     Ok(()) => continue,
                     Err(detail) => What::Error { job_id: None, detail }.message(),
@@ -119,7 +130,12 @@ async fn converse(app: App, user: UserId, socket: WebSocket) {
             Some(message) = waiting.recv() => message,
             // Those that have ended make room for others.
             Some(_) = conversation.tasks.join_next() => continue,
-            _ = ping.tick() => Message::Ping(Vec::new().into()),
+            _ = ping.tick() => {
+                if credential.is_void(&app).await {
+                    break Some(VOID);
+                }
+                Message::Ping(Vec::new().into())
+            }
         };
         match tokio::time::timeout(PATIENCE, out.send(message)).await {
             Ok(Ok(())) => {}

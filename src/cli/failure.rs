@@ -127,6 +127,7 @@ impl From<ServiceError> for Failure {
             ServiceError::Preparing { .. }
             | ServiceError::Unavailable { .. }
             | ServiceError::Busy { .. }
+            | ServiceError::TooMany { .. }
             | ServiceError::Internal { .. } => Self::fault(error),
         }
     }

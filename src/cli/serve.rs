@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
@@ -48,6 +49,17 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         None => AdminToken::load_or_create(config.data_dir()?)?,
     };
     let database = Database::open(&config.database_url()?, &DatabaseOptions::default()).await?;
+    // A token that was made up here must not shut out those who use another server of the same database.
+    if config.admin_token.is_none()
+        && config.shares_database()
+        && database.has_other_admin_token(token.expose()).await?
+    {
+        return Err(Failure::usage(format!(
+            "the servers of {} have another admin token than `{}` holds: give all of them the same PYMD_ADMIN_TOKEN",
+            database.place(),
+            config.data_dir()?.display()
+        )));
+    }
     database.ensure_admin(token.expose()).await?;
     // Nothing is in it yet; what can't be used is told now and not when something is to be kept there.
     let objects = Objects::open(&config.object_store_url()?).map_err(Failure::usage)?;
@@ -69,11 +81,14 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
     stop_on_signals(shutdown.clone())?;
     let preparing = tokio::spawn(prepare_in_background(workspace.clone(), config));
     announce(address, &token);
-    let served = api::serve(app, listener, shutdown).await;
-    preparing.abort();
-    if let Ok(Some(runner)) = preparing.await {
-        runner.shutdown().await;
-    }
+    // Jobs and requests have the same grace period: both come to their end at once.
+    let jobs = end_jobs(preparing, shutdown.clone());
+    let served = async {
+        let served = api::serve(app, listener, shutdown.clone()).await;
+        shutdown.cancel();
+        served
+    };
+    let (served, ()) = tokio::join!(served, jobs);
     workspace.database().close().await;
     served.map_err(|error| Failure::fault(format!("cannot serve: {error}")))?;
     tracing::info!("stopped");
@@ -109,6 +124,17 @@ async fn prepare_in_background(workspace: Workspace, config: Config) -> Option<R
     let runner = Runner::start(workspace.queue(), workspace.handlers(), &owner());
     tokio::spawn(sweep_now_and_then(workspace));
     Some(runner)
+}
+
+/// Waits until the server is to stop, and then until the jobs have ended or were given back.
+async fn end_jobs(mut preparing: JoinHandle<Option<Runner>>, shutdown: CancellationToken) {
+    shutdown.cancelled().await;
+    if !preparing.is_finished() {
+        preparing.abort();
+    }
+    if let Ok(Some(runner)) = (&mut preparing).await {
+        runner.shutdown().await;
+    }
 }
 
 /// Names this process among the servers of a database.

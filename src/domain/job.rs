@@ -51,14 +51,15 @@ pub struct Job {
     pub environment_id: Option<EnvironmentId>,
     /// What is to be done: `install`, ...
     pub kind: String,
-    /// The details of what is to be done.
-    #[schema(value_type = Object)]
+    /// The details of what is to be done; not in a list.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    #[schema(value_type = Option<Object>)]
     pub request: Value,
     /// How far it is.
     pub state: JobState,
     /// Number of its last event; 0 before the first.
     pub last_event: u64,
-    /// What came of it.
+    /// What came of it; not in a list.
     #[schema(value_type = Option<Object>)]
     pub result: Option<Value>,
     /// Why nothing came of it.

@@ -73,8 +73,16 @@ impl JobContext {
                 self.token.cancel();
                 JobError::Stopped
             }
-            store::JobError::Store(error) => JobError::internal(error),
+            error => JobError::internal(error),
         })
+    }
+
+    /// Writes the progress that was told and not written yet: call it before the job ends in the transaction of its
+    /// effect. What can't be written is forgotten, as progress is worth no failure.
+    pub async fn flush(&self) {
+        if let Err(error) = self.recorder.write(None).await {
+            tracing::debug!(job = %self.id(), %error, "cannot write a job's progress");
+        }
     }
 
     /// Says how far something is (bytes of total). May be called for every chunk: only the latest event of each thing

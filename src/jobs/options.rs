@@ -10,6 +10,8 @@ pub(super) const LAST_WORD: Duration = Duration::from_secs(5);
 pub struct QueueOptions {
     /// Jobs that a runner works on at once. Default: 4.
     pub concurrency: usize,
+    /// Jobs of one user that wait or run; more are refused. Default: 32.
+    pub open_jobs: u64,
     /// A job whose server was not heard of for so long, in milliseconds, is given to another. Default: 15,000.
     pub lease_ms: u64,
     /// How often a server says that it still works on a job, and asks whether the job was cancelled elsewhere, in
@@ -32,6 +34,7 @@ impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             concurrency: 4,
+            open_jobs: 32,
             lease_ms: 15_000,
             heartbeat_ms: 2_000,
             poll_ms: 500,

@@ -10,7 +10,7 @@ use super::QueueOptions;
 use super::hub::{Hub, Update};
 use super::subscription::{SubscribeError, Subscription};
 use crate::domain::{Job, JobEvent, JobId, UserId};
-use crate::store::{Database, JobError, NewJob, StoreError};
+use crate::store::{Database, JobError, NewJob};
 
 /// The queue. Cloning shares it.
 #[derive(Clone)]
@@ -38,9 +38,9 @@ impl Queue {
     /// Puts a job in the queue. It is there for good when this returns, and begins at once where a runner is free.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn enqueue(&self, new: &NewJob) -> Result<Job, StoreError> {
-        let job = self.database.enqueue(new).await?;
+    /// The user has [`QueueOptions::open_jobs`] that are not over yet.
+    pub async fn enqueue(&self, new: &NewJob) -> Result<Job, JobError> {
+        let job = self.database.enqueue(new, self.options.open_jobs).await?;
         self.bell.notify_one();
         Ok(job)
     }

@@ -98,8 +98,7 @@ impl Recorder {
         if events.is_empty() {
             return Ok(());
         }
-        let last = self.database.append_events(&self.lease, &events).await?;
-        let at = jiff::Timestamp::now();
+        let (last, at) = self.database.append_events(&self.lease, &events).await?;
         let first = last.saturating_sub(events.len() as u64) + 1;
         for (seq, event) in (first..).zip(events) {
             self.hub.tell(self.lease.job(), Update::Event(Arc::new(JobEvent { seq, at, event })));

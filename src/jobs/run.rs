@@ -121,7 +121,7 @@ impl Run {
                 (cancel && stop.is_none()).then_some(Stop::Cancelled)
             }
             Ok(Err(store::JobError::LeaseLost(_) | store::JobError::NotFound)) => Some(Stop::Lost),
-            Ok(Err(store::JobError::Store(error))) => {
+            Ok(Err(error)) => {
                 tracing::warn!(job = %self.job.id, %error, "cannot renew a lease; trying again soon");
                 None
             }
@@ -190,7 +190,7 @@ impl Run {
                 Err(store::JobError::LeaseLost(_) | store::JobError::NotFound) => {
                     return tracing::debug!(job = %self.job.id, "a job was over before its run");
                 }
-                Err(store::JobError::Store(error)) => {
+                Err(error) => {
                     tracing::warn!(job = %self.job.id, %error, "cannot {word}; trying again");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));

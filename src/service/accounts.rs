@@ -17,8 +17,6 @@ use crate::store::{AuthenticateError, Database, NewKey, NewUser};
 const TRUSTED: Duration = Duration::from_secs(2);
 /// Callers that are remembered at once.
 const REMEMBERED: usize = 10_000;
-/// Keys of one user.
-const MAX_KEYS: usize = 100;
 /// A name is not longer.
 const MAX_NAME_CHARS: usize = 200;
 
@@ -144,11 +142,6 @@ impl Accounts {
         if request.expires_at.is_some_and(|at| at <= Timestamp::now()) {
             let message = "must lie in the future".to_owned();
             return Err(ServiceError::Invalid { field: "expires_at".to_owned(), message });
-        }
-        let live = self.keys(user).await?.iter().filter(|key| key.revoked_at.is_none()).count();
-        if live >= MAX_KEYS {
-            let message = format!("there are {live} API keys already; revoke one first");
-            return Err(ServiceError::Conflict { message });
         }
         let new = NewKey { name, expires_at: request.expires_at };
         let (about, text) = self.0.database.create_key(user.id, &new).await?;

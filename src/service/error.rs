@@ -7,7 +7,7 @@ use crate::backend::wasm::SandboxError;
 use crate::domain::{LimitError, QuotaExceeded};
 use crate::packages::generation::GenerationError;
 use crate::packages::resolver::ResolveError;
-use crate::store::{EnvironmentError, JobError, StoreError};
+use crate::store::{CreateKeyError, EnvironmentError, JobError, StoreError};
 
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +39,12 @@ pub enum ServiceError {
         what: String,
         /// How large it may be.
         limit: u64,
+    },
+    /// The caller does as much of a kind already as one may.
+    #[error("{what} of yours go on already; wait for one of them")]
+    TooMany {
+        /// How many of what.
+        what: String,
     },
     /// Too much runs already.
     #[error("the server is busy; try again in {retry_after_s} s")]
@@ -121,6 +127,15 @@ impl From<StoreError> for ServiceError {
     }
 }
 
+impl From<CreateKeyError> for ServiceError {
+    fn from(error: CreateKeyError) -> Self {
+        match error {
+            CreateKeyError::TooMany { .. } => Self::Conflict { message: error.to_string() },
+            CreateKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<EnvironmentError> for ServiceError {
     fn from(error: EnvironmentError) -> Self {
         match error {
@@ -157,6 +172,7 @@ impl From<JobError> for ServiceError {
     fn from(error: JobError) -> Self {
         match error {
             JobError::NotFound => Self::NotFound { what: "job" },
+            JobError::TooMany { open } => Self::TooMany { what: format!("{open} jobs") },
             JobError::Store(error) => error.into(),
             error @ JobError::LeaseLost(_) => Self::internal(&error),
         }

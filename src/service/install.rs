@@ -18,6 +18,7 @@ use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use pep440_rs::Version;
 use pep508_rs::PackageName;
+use tokio::sync::Semaphore;
 use url::Url;
 
 pub use error::InstallError;
@@ -71,6 +72,8 @@ struct Inner {
     target: Target,
     python_version: String,
     runtime_key: String,
+    /// Held by each wheel that is being compiled, whoever wants it.
+    compiling: Semaphore,
 }
 
 impl Installer {
@@ -94,7 +97,8 @@ impl Installer {
         // Bytecode is for a Python, whatever is linked into it.
         let runtime_key = format!("cpython-{python_version}");
         let index = Index::new(index)?;
-        Ok(Self(Arc::new(Inner { index, wheels, target, python_version, runtime_key })))
+        let compiling = Semaphore::new(COMPILED_AT_ONCE);
+        Ok(Self(Arc::new(Inner { index, wheels, target, python_version, runtime_key, compiling })))
     }
 
     /// The platform that packages are chosen for.
@@ -153,6 +157,7 @@ impl Installer {
     }
 
     async fn compile_one(&self, sandbox: Sandbox, wheel: CachedWheel) -> Result<(), InstallError> {
+        let _turn = self.0.compiling.acquire().await;
         let (key, runtime) = (self.0.runtime_key.clone(), tokio::runtime::Handle::current());
         let limits = Limits { fuel: COMPILE_FUEL, wall_ms: COMPILE_WALL_MS, ..Limits::default() };
         let compiled = tokio::task::spawn_blocking(move || {

@@ -21,12 +21,15 @@ pub use templates::{TEMPLATES, Template};
 use super::install::{InstallError, Installer};
 use super::scripts::Scripts;
 use super::turns::Turns;
-use super::{Service, ServiceError};
-use crate::domain::EnvironmentId;
+use super::{Service, ServiceError, Share, Shares};
+use crate::domain::{EnvironmentId, UserId};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
 use crate::store::Database;
 use bases::{Bases, Defaults};
+
+/// Changes of environments that one user can have going on at once, besides jobs.
+const MAX_CHANGES: usize = 4;
 
 /// The users' things. Cloning shares it.
 #[derive(Clone)]
@@ -41,6 +44,8 @@ struct Inner {
     queue: Queue,
     /// (Among servers, the database's compare-and-set decides; taking turns spares the loser its work.)
     turns: Turns<EnvironmentId>,
+    /// Changes of environments that somebody waits for.
+    changes: Shares,
     bases: Bases,
     defaults: Defaults,
 }
@@ -74,6 +79,7 @@ impl Workspace {
             database: parts.database,
             installer: parts.installer,
             turns: Turns::default(),
+            changes: Shares::new(MAX_CHANGES),
             bases: Bases::default(),
             defaults: Defaults::default(),
         })))
@@ -87,5 +93,11 @@ impl Workspace {
     /// What knows who has what.
     pub fn database(&self) -> &Database {
         &self.0.database
+    }
+
+    /// The right to change an environment at once, for as long as the answer lives.
+    fn change(&self, user: UserId) -> Result<Share, ServiceError> {
+        let refused = || ServiceError::TooMany { what: format!("{MAX_CHANGES} changes of environments") };
+        self.0.changes.take(user).ok_or_else(refused)
     }
 }

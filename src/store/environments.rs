@@ -4,6 +4,8 @@ mod look;
 mod notes;
 mod switch;
 
+use jiff::Timestamp;
+
 use super::Database;
 use super::error::{StoreError, is_duplicate};
 use super::jobs::LeaseLost;
@@ -175,6 +177,21 @@ impl Database {
         ));
         let update = update.bind(id.to_string()).bind(user.to_string()).bind(json(&imports)?).bind(micros(now()));
         self.update_environment(update, &EnvironmentName::default_name()).await
+    }
+
+    /// Deletes the environments that were begun before `before` and never finished: their makers have died.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn delete_unfinished(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut write = self.write().await?;
+        let update = sqlx::query(
+            "UPDATE environments SET status = 'deleted', deleted_at = $2, updated_at = $2
+            WHERE status = 'creating' AND generation = 0 AND created_at < $1 AND deleted_at IS NULL",
+        );
+        let deleted = update.bind(micros(before)).bind(micros(now())).execute(write.on()).await?.rows_affected();
+        write.commit().await?;
+        Ok(deleted)
     }
 
     /// Deletes an environment: nobody sees it any more, and its name is free. Its directories are still to be swept

@@ -13,6 +13,7 @@ use sqlx::any::AnyRow;
 use super::Database;
 use super::error::StoreError;
 use super::rows::{Columns as _, clean, json, micros, now, number};
+use super::users::lock_user;
 use crate::domain::{EnvironmentId, Job, JobEvent, JobId, JobState, Page, PageRequest, UserId};
 
 pub(super) use work::end_job;
@@ -42,6 +43,12 @@ pub enum JobError {
     /// The user has no such job, or no longer.
     #[error("there is no such job")]
     NotFound,
+    /// The user has as many jobs in the queue as one may.
+    #[error("{open} jobs are not over yet")]
+    TooMany {
+        /// How many there are.
+        open: u64,
+    },
     /// The job has another worker now, or is over.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
@@ -66,11 +73,11 @@ macro_rules! columns {
 use columns;
 
 impl Database {
-    /// Puts a job in the queue.
+    /// Puts a job in the queue, unless `most` of the user's are not over yet: two requests at once never pass together.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn enqueue(&self, new: &NewJob) -> Result<Job, StoreError> {
+    /// [`JobError::TooMany`].
+    pub async fn enqueue(&self, new: &NewJob, most: u64) -> Result<Job, JobError> {
         let job = Job {
             id: JobId::new(),
             user_id: new.user,
@@ -87,6 +94,13 @@ impl Database {
             finished_at: None,
         };
         let mut write = self.write().await?;
+        lock_user(&mut write, new.user).await?;
+        let open =
+            sqlx::query("SELECT COUNT(*) AS open FROM jobs WHERE user_id = $1 AND state IN ('queued', 'running')");
+        let open = open.bind(new.user.to_string()).fetch_one(write.on()).await?.count("open")?;
+        if open >= most {
+            return Err(JobError::TooMany { open });
+        }
         sqlx::query(
             "INSERT INTO jobs (id, user_id, environment_id, kind, request, state, created_at)
             VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -114,7 +128,8 @@ impl Database {
         Ok(read(&row.ok_or(JobError::NotFound)?)?)
     }
 
-    /// The user's jobs, the latest first, of one state or all.
+    /// The user's jobs, the latest first, of one state or all; without the details of what was asked and of what came of
+    /// it, which may be long.
     ///
     /// # Errors
     /// The database's.
@@ -129,12 +144,12 @@ impl Database {
             "SELECT COUNT(*) AS total FROM jobs WHERE user_id = $1 AND (state = $2 OR CAST($2 AS TEXT) IS NULL)",
         );
         let total = total.bind(user.clone()).bind(state).fetch_one(self.pool()).await?.count("total")?;
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM jobs WHERE user_id = $1 AND (state = $2 OR CAST($2 AS TEXT) IS NULL)
+        let rows = sqlx::query(
+            "SELECT id, user_id, environment_id, kind, 'null' AS request, state, last_event, CAST(NULL AS TEXT) AS result,
+                error, cancel_requested, created_at, started_at, finished_at
+            FROM jobs WHERE user_id = $1 AND (state = $2 OR CAST($2 AS TEXT) IS NULL)
             ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4"
-        ));
+        );
         let rows = rows.bind(user).bind(state);
         let rows = rows.bind(i64::from(request.page_size())).bind(number(request.offset()));
         let rows = rows.fetch_all(self.pool()).await?;

@@ -17,7 +17,7 @@ use super::Database;
 use super::error::{StoreError, is_duplicate};
 use super::rows::{Columns as _, clean, micros, now};
 use super::transaction::Lock;
-use super::users::{NewUser, columns as user_columns, found, insert_user, read_user};
+use super::users::{NewUser, columns as user_columns, found, insert_user, lock_user, read_user};
 use crate::domain::{ApiKey, KeyId, Role, User, UserId};
 
 /// What a key's text begins with: leaked keys are found by it.
@@ -30,6 +30,8 @@ const SHOWN_CHARS: usize = 12;
 const MAX_NAME_BYTES: usize = 200;
 /// No text that is longer is looked up.
 const MAX_TEXT_BYTES: usize = 512;
+/// Keys of one user that are not revoked.
+const MAX_KEYS: u64 = 100;
 /// When a key was used last is known this exactly, so that not every request writes.
 const TOUCH_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
@@ -95,12 +97,26 @@ pub enum AuthenticateError {
     Store(#[from] StoreError),
 }
 
+/// Why there is no new key.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateKeyError {
+    /// The user has as many as one may.
+    #[error("there are {live} API keys already; revoke one first")]
+    TooMany {
+        /// How many.
+        live: u64,
+    },
+    /// There is no such user, or the database fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Database {
     /// Makes an API key. Its text is returned here, and never again.
     ///
     /// # Errors
-    /// There is no such user.
-    pub async fn create_key(&self, user: UserId, new: &NewKey) -> Result<(ApiKey, KeyText), StoreError> {
+    /// There is no such user, or they have 100 keys that are not revoked: two requests at once never pass together.
+    pub async fn create_key(&self, user: UserId, new: &NewKey) -> Result<(ApiKey, KeyText), CreateKeyError> {
         let text = KeyText::random()?;
         let key = ApiKey {
             id: KeyId::new(),
@@ -112,6 +128,14 @@ impl Database {
             revoked_at: None,
         };
         let mut write = self.write().await?;
+        lock_user(&mut write, user).await?;
+        let live = sqlx::query(
+            "SELECT COUNT(*) AS live FROM api_keys WHERE user_id = $1 AND is_bootstrap = 0 AND revoked_at IS NULL",
+        );
+        let live = live.bind(user.to_string()).fetch_one(write.on()).await.map_err(StoreError::from)?.count("live")?;
+        if live >= MAX_KEYS {
+            return Err(CreateKeyError::TooMany { live });
+        }
         let insert = sqlx::query(
             "INSERT INTO api_keys (id, user_id, name, prefix, hash, created_at, expires_at)
             SELECT $1, id, $3, $4, $5, $6, $7 FROM users WHERE id = $2",
@@ -119,7 +143,8 @@ impl Database {
         let insert = insert.bind(key.id.to_string()).bind(user.to_string()).bind(key.name.clone());
         let insert = insert.bind(key.prefix.clone()).bind(hash(&text.0));
         let insert = insert.bind(micros(key.created_at)).bind(key.expires_at.map(micros));
-        found("user", insert.execute(write.on()).await?.rows_affected())?;
+        let inserted = insert.execute(write.on()).await.map_err(StoreError::from)?.rows_affected();
+        found("user", inserted)?;
         write.commit().await?;
         Ok((key, text))
     }
@@ -188,6 +213,18 @@ impl Database {
         let update = sqlx::query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1");
         update.bind(key.to_string()).bind(micros(now)).execute(write.on()).await?;
         write.commit().await
+    }
+
+    /// Whether another token than this one opens the account of who runs the servers of this database.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn has_other_admin_token(&self, token: &str) -> Result<bool, StoreError> {
+        let key = sqlx::query("SELECT hash FROM api_keys WHERE is_bootstrap = 1").fetch_optional(self.pool()).await?;
+        Ok(match key {
+            Some(key) => key.text("hash")? != hash(token),
+            None => false,
+        })
     }
 
     /// The first admin: the one whom [`Database::ensure_admin`] has made.

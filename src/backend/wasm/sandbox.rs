@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
 
 use super::checkpoint::Checkpoint;
@@ -125,7 +125,7 @@ pub(super) struct Inner {
     warm: OnceCell<Option<Base>>,
     environments: Environments,
     /// How much is made at once that nobody waits for with a finger on the key: images, bytecode.
-    background: Semaphore,
+    background: Arc<Semaphore>,
     kernels: AtomicUsize,
 }
 
@@ -145,7 +145,7 @@ impl Sandbox {
             boot: Base::new(boot, config.ready_kernels),
             warm: OnceCell::new(),
             environments: Environments::new(&config),
-            background: Semaphore::new(config.threads.max(1)),
+            background: Arc::new(Semaphore::new(config.threads.max(1))),
             config,
             kernels: AtomicUsize::new(0),
         })))
@@ -211,9 +211,13 @@ impl Sandbox {
         Ok(kernel)
     }
 
-    /// Waits until there is room for work in the background.
-    async fn background_turn(&self) -> Result<SemaphorePermit<'_>, SandboxError> {
-        self.0.background.acquire().await.map_err(|_| SandboxError::Broken("the background work is closed"))
+    /// Waits until there is room for work in the background. Not on a thread for blocking work: whoever waits there keeps
+    /// it from all others.
+    async fn background_turn(&self) -> Result<OwnedSemaphorePermit, SandboxError> {
+        Arc::clone(&self.0.background)
+            .acquire_owned()
+            .await
+            .map_err(|_| SandboxError::Broken("the background work is closed"))
     }
 
     /// A kernel in the state of a checkpoint: `fork` says that the kernel which left it goes on elsewhere, so that

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use pep508_rs::PackageName;
+use serde_json::Value;
 
 use super::Workspace;
+use super::report::{After, There, there};
 use crate::domain::{
     Environment, EnvironmentContents, EnvironmentId, FailedReport, InstallEvent, InstallReport, Lockfile,
     QuotaExceeded, QuotaKind, UserId, WarmReport,
 };
+use crate::jobs::JobContext;
 use crate::packages::requirements::{Requirement, parse_requirement};
 use crate::packages::resolver::{Request, Resolution, ResolveError, Root, Upgrade};
 use crate::service::install::{InstallError, InstallEvents, Installer, PackageSet, check_packed};
@@ -56,11 +60,42 @@ pub(super) struct Wanted {
     pub warnings: Vec<String>,
 }
 
-/// What an environment comes to.
-pub(super) struct Outcome {
-    pub environment: Environment,
-    pub lock: Lockfile,
-    pub warnings: Vec<String>,
+/// Who hears of a change, and whose job it is.
+#[derive(Clone, Copy)]
+pub(super) struct Watch<'a> {
+    pub events: &'a InstallEvents<'a>,
+    /// The job that the change ends: both happen in the same instant.
+    pub job: Option<&'a JobContext>,
+}
+
+impl<'a> Watch<'a> {
+    /// A change that somebody waits for.
+    pub fn of(events: &'a InstallEvents<'a>) -> Self {
+        Self { events, job: None }
+    }
+}
+
+/// A change that needs nothing more than to be switched to.
+struct Prepared {
+    environment: Environment,
+    /// The contents before.
+    from: u64,
+    generation: u64,
+    lock: Lockfile,
+    requested: Vec<String>,
+    packages: Vec<InstalledPackage>,
+    set: PackageSet,
+    warm: Value,
+    warnings: Vec<String>,
+    at: Timestamp,
+}
+
+/// What came of preparing a change.
+enum Preparation {
+    /// It is like that already.
+    Unchanged(Lockfile, Vec<String>),
+    /// It is ready.
+    Ready(Box<Prepared>),
 }
 
 impl Workspace {
@@ -71,12 +106,12 @@ impl Workspace {
         id: EnvironmentId,
         addition: Addition,
         failed: Vec<FailedReport>,
-        events: &InstallEvents<'_>,
+        watch: Watch<'_>,
     ) -> Result<InstallReport, ServiceError> {
         let _turn = self.0.turns.take(id).await;
         let mut attempts = 1;
         loop {
-            match self.try_add(user, id, addition.clone(), failed.clone(), events).await {
+            match self.try_add(user, id, addition.clone(), failed.clone(), watch).await {
                 Err(Stopped::Conflict) if attempts < ATTEMPTS => attempts += 1,
                 other => return other.map_err(ServiceError::from),
             }
@@ -89,13 +124,13 @@ impl Workspace {
         id: EnvironmentId,
         mut addition: Addition,
         mut failed: Vec<FailedReport>,
-        events: &InstallEvents<'_>,
+        watch: Watch<'_>,
     ) -> Result<InstallReport, Stopped> {
         let contents = self.0.database.environment_contents(user, id).await?;
         if addition.asked.is_empty() {
             return Ok(InstallReport::of_failures(failed));
         }
-        events(InstallEvent::Resolve);
+        (watch.events)(InstallEvent::Resolve);
         let new: BTreeSet<_> = addition.asked.iter().map(|asked| asked.name().clone()).collect();
         let kept: Vec<_> = requested(&contents).into_iter().filter(|asked| !new.contains(asked.name())).collect();
         let quotas = self.0.database.tier_of(user).await?.quotas;
@@ -136,9 +171,23 @@ impl Workspace {
         let warnings = warnings.iter().map(ToString::to_string).collect();
         let used = self.0.database.environment(user, id).await?.total_size_bytes;
         check_packed(&lock, used, quotas.environment_bytes)?;
-        let outcome = self.apply((user, id), &contents, Wanted { lock, requested, warnings }, events).await?;
+        let there = there(&self.0.database.environment_packages(user, id).await?);
+        let wanted = Wanted { lock, requested, warnings };
+        let prepared = self.prepare((user, id), &contents, wanted, watch.events).await?;
         let asked: Vec<_> = addition.asked.iter().zip(roots.iter().skip(kept.len())).collect();
-        Ok(self.report(user, &contents.lock, outcome, &asked, failed).await?)
+        match prepared {
+            Preparation::Unchanged(lock, warnings) => {
+                let after = After { before: &contents.lock, lock: &lock, there: &there, at: Timestamp::now() };
+                Ok(after.report(&asked, failed, warnings))
+            }
+            Preparation::Ready(prepared) => {
+                let there = prepared.there(&contents.lock, &there);
+                let after = After { before: &contents.lock, lock: &prepared.lock, there: &there, at: prepared.at };
+                let report = after.report(&asked, failed, prepared.warnings.clone());
+                self.switch(*prepared, watch.job, Some(&report)).await?;
+                Ok(report)
+            }
+        }
     }
 
     fn request(
@@ -162,83 +211,110 @@ impl Workspace {
         }
     }
 
-    /// Makes `wanted` the environment's contents: fetches what is missing, builds its directory, switches, and warms up.
+    /// Makes `wanted` the environment's contents.
     pub(super) async fn apply(
         &self,
         (user, id): (UserId, EnvironmentId),
         contents: &EnvironmentContents,
         wanted: Wanted,
+    ) -> Result<Environment, Stopped> {
+        match self.prepare((user, id), contents, wanted, &|_| {}).await? {
+            Preparation::Unchanged(..) => Ok(self.0.database.environment(user, id).await?),
+            Preparation::Ready(prepared) => self.switch(*prepared, None, None).await,
+        }
+    }
+
+    /// Does all of a change that nobody sees: fetches what is missing, builds its directory, and warms it up.
+    async fn prepare(
+        &self,
+        (user, id): (UserId, EnvironmentId),
+        contents: &EnvironmentContents,
+        wanted: Wanted,
         events: &InstallEvents<'_>,
-    ) -> Result<Outcome, Stopped> {
+    ) -> Result<Preparation, Stopped> {
         let Self(inner) = self;
         let Wanted { mut lock, requested, mut warnings } = wanted;
         let sandbox = inner.service.sandbox()?.clone();
         let wheels = inner.installer.fetch(&mut lock, events).await?;
         if contents.generation > 0 && lock == contents.lock && requested == contents.requested {
-            let mut environment = inner.database.environment(user, id).await?;
-            // Whoever made it may have died before this.
-            if environment.warm.is_none() {
-                environment = self.warm(environment, events, &mut warnings).await?;
-            }
-            return Ok(Outcome { environment, lock, warnings });
+            return Ok(Preparation::Unchanged(lock, warnings));
         }
         let generation = inner.database.reserve_generation(id).await?;
         let (directories, cache, locked) = (inner.directories.clone(), inner.installer.wheels().clone(), lock.clone());
         let built = off_the_server_threads(move || directories.build(id.uuid(), generation, &locked, &cache)).await?;
         let built = built.map_err(InstallError::from)?;
         inner.installer.compile(&sandbox, &wheels, events).await?;
-        let names = names(&requested);
-        let packages: Vec<_> = lock
-            .packages
-            .iter()
-            .zip(&wheels)
-            .map(|(package, wheel)| InstalledPackage {
-                name: package.name.clone(),
-                version: package.version.clone(),
-                size_bytes: wheel.info().unpacked_bytes,
-                requested: names.contains(&package.name),
-            })
-            .collect();
-        let switch = Switch {
-            environment: id,
-            expected_generation: contents.generation,
-            generation,
-            requested: &requested,
-            lock: &lock,
-            packages: &packages,
-            completes: None,
-        };
-        let environment = inner.database.switch_generation(&switch).await?;
-        inner.defaults.forget(user);
         warnings.extend(super::report::overlaps(&built.overlaps));
         warnings.extend(super::report::wheels(&wheels));
-        let set = PackageSet::new(
-            &user.to_string(),
-            &lock,
-            wheels.clone(),
-            (&names, &environment.warm_imports),
-            inner.installer.runtime_key(),
-        );
-        inner.bases.put(&environment, set);
-        let environment = self.warm(environment, events, &mut warnings).await?;
-        Ok(Outcome { environment, lock, warnings })
+        let names = names(&requested);
+        let packages = lock.packages.iter().zip(&wheels).map(|(package, wheel)| InstalledPackage {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            size_bytes: wheel.info().unpacked_bytes,
+            requested: names.contains(&package.name),
+        });
+        let packages = packages.collect();
+        let environment = inner.database.environment(user, id).await?;
+        let (owner, runtime) = (user.to_string(), inner.installer.runtime_key());
+        let set = PackageSet::new(&owner, &lock, wheels, (&names, &environment.warm_imports), runtime);
+        let warm = self.warm(id, &set, events, &mut warnings).await?;
+        // As exact as the database keeps it.
+        let at = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap_or_default();
+        let from = contents.generation;
+        let prepared = Prepared { environment, from, generation, lock, requested, packages, set, warm, warnings, at };
+        Ok(Preparation::Ready(Box::new(prepared)))
     }
 
-    /// Imports the environment's modules beforehand, and notes how that went. What does not work is a warning: the
-    /// environment can be used without.
+    /// Makes a change the environment's contents, and ends the job that it is for.
+    async fn switch(
+        &self,
+        prepared: Prepared,
+        job: Option<&JobContext>,
+        report: Option<&InstallReport>,
+    ) -> Result<Environment, Stopped> {
+        let Self(inner) = self;
+        if let Some(job) = job {
+            // Nothing can be said of a job that is over.
+            job.flush().await;
+        }
+        let completes = job.zip(report).map(|(job, report)| match serde_json::to_value(report) {
+            Ok(result) => Ok((job.lease(), result)),
+            Err(error) => Err(ServiceError::internal(&error)),
+        });
+        let switch = Switch {
+            environment: prepared.environment.id,
+            expected_generation: prepared.from,
+            generation: prepared.generation,
+            requested: &prepared.requested,
+            lock: &prepared.lock,
+            packages: &prepared.packages,
+            warm: Some((&prepared.environment.warm_imports, &prepared.warm)),
+            at: prepared.at,
+            completes: completes.transpose()?,
+        };
+        let environment = inner.database.switch_generation(&switch).await?;
+        inner.defaults.forget(environment.user_id);
+        if environment.warm_imports == prepared.environment.warm_imports {
+            inner.bases.put(&environment, prepared.set);
+        }
+        Ok(environment)
+    }
+
+    /// Imports a set's modules beforehand, and tells how that went. What does not work is a warning: the environment can
+    /// be used without.
     pub(super) async fn warm(
         &self,
-        environment: Environment,
+        id: EnvironmentId,
+        set: &PackageSet,
         events: &InstallEvents<'_>,
         warnings: &mut Vec<String>,
-    ) -> Result<Environment, ServiceError> {
-        let Some(set) = self.set(&environment).await? else { return Ok(environment) };
+    ) -> Result<Value, ServiceError> {
         let modules = u64::try_from(set.spec().imports.len()).unwrap_or(u64::MAX);
         events(InstallEvent::Warm { modules });
         let report = match self.0.service.sandbox()?.environment(set.spec()).await {
             Ok(base) => base.report().clone(),
             Err(error) => {
-                tracing::warn!(environment = %environment.id, %error, "there is no warm image");
+                tracing::warn!(environment = %id, %error, "there is no warm image");
                 warnings.push(format!("the packages could not be imported beforehand: {error}"));
                 WarmReport::default()
             }
@@ -246,9 +322,22 @@ impl Workspace {
         for cold in &report.failed {
             warnings.push(format!("`{}` could not be imported beforehand: {}", cold.module, cold.error));
         }
-        let warm = serde_json::to_value(&report).map_err(|error| ServiceError::internal(&error))?;
-        self.0.database.set_warm(environment.id, environment.generation, Some(&warm)).await?;
-        Ok(Environment { warm: Some(warm), ..environment })
+        serde_json::to_value(&report).map_err(|error| ServiceError::internal(&error))
+    }
+}
+
+impl Prepared {
+    /// The packages as they will be; those that stay are there as long as they were.
+    fn there(&self, before: &Lockfile, now: &There) -> There {
+        let stays = |package: &InstalledPackage| {
+            before.packages.iter().any(|old| old.name == package.name && old.version == package.version)
+        };
+        let since = |package: &InstalledPackage| match now.get(&package.name) {
+            Some((_, since)) if stays(package) => *since,
+            _ => self.at,
+        };
+        let packages = self.packages.iter();
+        packages.map(|package| (package.name.clone(), (package.size_bytes, since(package)))).collect()
     }
 }
 

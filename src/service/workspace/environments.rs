@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Addition, Asked, Stopped, Wanted};
+use super::change::{Addition, Asked, Stopped, Wanted, Watch};
 use super::{Workspace, templates};
 use crate::domain::{
     BackendKind, Environment, EnvironmentId, EnvironmentName, EnvironmentStats, EnvironmentStatus, FailedReport,
@@ -133,18 +133,15 @@ impl Workspace {
             backend: BackendKind::Wasm,
             status: if template.is_some() { EnvironmentStatus::Creating } else { EnvironmentStatus::Active },
         };
+        let _share = template.map(|_| self.change(user)).transpose()?;
         let environment = self.0.database.create_environment(user, &new).await?;
         let Some(template) = template else { return Ok(environment) };
-        match self.fill(user, environment.id, template, events).await {
-            Ok(()) => self.environment(user, environment.id).await,
-            Err(error) => {
-                // Best effort: an environment that stays says in its status that it was never finished.
-                if let Err(error) = self.0.database.delete_environment(user, environment.id).await {
-                    tracing::warn!(environment = %environment.id, %error, "a failed environment stays");
-                }
-                Err(error)
-            }
-        }
+        let unfinished = Unfinished::new(self, user, environment.id);
+        let made = async {
+            self.fill(user, environment.id, template, events).await?;
+            self.environment(user, environment.id).await
+        };
+        unfinished.end(made.await).await
     }
 
     async fn fill(
@@ -161,7 +158,7 @@ impl Workspace {
         let asked = template.packages.iter().filter_map(|text| parse_requirement(text).ok());
         let asked = asked.map(|requirement| Asked::new(requirement, Vec::new())).collect();
         let addition = Addition { asked, all_or_none: true, ..Addition::default() };
-        self.add(user, id, addition, Vec::<FailedReport>::new(), events).await.map(drop)
+        self.add(user, id, addition, Vec::<FailedReport>::new(), Watch::of(events)).await.map(drop)
     }
 
     /// Renames an environment, or changes what is imported beforehand.
@@ -183,6 +180,7 @@ impl Workspace {
                 return Err(invalid(format!("`{bad}` is not the name of a module, such as `matplotlib.pyplot`")));
             }
         }
+        let _share = request.warm_imports.as_ref().map(|_| self.change(user)).transpose()?;
         let mut environment = match &request.name {
             Some(name) => self.0.database.rename_environment(user, id, name).await?,
             None => self.environment(user, id).await?,
@@ -190,7 +188,11 @@ impl Workspace {
         if let Some(imports) = &request.warm_imports {
             environment = self.0.database.set_warm_imports(user, id, imports).await?;
             self.0.defaults.forget(user);
-            environment = self.warm(environment, &|_| {}, &mut Vec::new()).await?;
+            if let Some(set) = self.set(&environment).await? {
+                let warm = self.warm(id, &set, &|_| {}, &mut Vec::new()).await?;
+                self.0.database.set_warm(id, environment.generation, Some(&warm)).await?;
+                environment.warm = Some(warm);
+            }
         }
         Ok(environment)
     }
@@ -200,16 +202,17 @@ impl Workspace {
     /// # Errors
     /// There is none.
     pub async fn reset_environment(&self, user: UserId, id: EnvironmentId) -> Result<Environment, ServiceError> {
+        let _share = self.change(user)?;
         let _turn = self.0.turns.take(id).await;
         loop {
             let contents = self.0.database.environment_contents(user, id).await?;
             let lock = Lockfile { python_version: self.0.installer.python_version().to_owned(), packages: Vec::new() };
             let wanted = Wanted { lock, requested: Vec::new(), warnings: Vec::new() };
-            match self.apply((user, id), &contents, wanted, &|_| {}).await {
+            match self.apply((user, id), &contents, wanted).await {
                 // Whoever was faster: nothing is to be left of that, too.
                 Err(Stopped::Conflict) => {}
                 Err(Stopped::Service(error)) => return Err(error),
-                Ok(outcome) => return Ok(outcome.environment),
+                Ok(environment) => return Ok(environment),
             }
         }
     }
@@ -224,30 +227,24 @@ impl Workspace {
         id: EnvironmentId,
         request: CloneEnvironment,
     ) -> Result<Environment, ServiceError> {
+        let _share = self.change(user)?;
         let source = self.environment(user, id).await?;
         let contents = self.0.database.environment_contents(user, id).await?;
         let status = EnvironmentStatus::Creating;
         let Environment { python_version, backend, warm_imports, .. } = source;
         let new = NewEnvironment { name: request.name, python_version, backend, status };
         let copy = self.0.database.create_environment(user, &new).await?;
+        let unfinished = Unfinished::new(self, user, copy.id);
+        let _turn = self.0.turns.take(copy.id).await;
         let made = async {
             if !warm_imports.is_empty() {
                 self.0.database.set_warm_imports(user, copy.id, &warm_imports).await?;
             }
             let empty = self.0.database.environment_contents(user, copy.id).await?;
             let wanted = Wanted { lock: contents.lock, requested: contents.requested, warnings: Vec::new() };
-            let outcome = self.apply((user, copy.id), &empty, wanted, &|_| {}).await?;
-            Ok::<_, Stopped>(outcome.environment)
+            self.apply((user, copy.id), &empty, wanted).await
         };
-        match made.await {
-            Ok(environment) => Ok(environment),
-            Err(stopped) => {
-                if let Err(error) = self.0.database.delete_environment(user, copy.id).await {
-                    tracing::warn!(environment = %copy.id, %error, "a failed copy stays");
-                }
-                Err(stopped.into())
-            }
-        }
+        unfinished.end(made.await.map_err(ServiceError::from)).await
     }
 
     /// Deletes an environment. Code that runs in it comes to its end.
@@ -274,5 +271,38 @@ impl Workspace {
     pub async fn requirements_txt(&self, user: UserId, id: EnvironmentId) -> Result<String, ServiceError> {
         let contents = self.0.database.environment_contents(user, id).await?;
         Ok(pylock::requirements_txt(&contents.lock))
+    }
+}
+
+/// An environment that is being made. Nothing is left of one whose maker fails, or goes away meanwhile.
+struct Unfinished(Option<(Workspace, UserId, EnvironmentId)>);
+
+impl Unfinished {
+    fn new(workspace: &Workspace, user: UserId, id: EnvironmentId) -> Self {
+        Self(Some((workspace.clone(), user, id)))
+    }
+
+    /// Keeps it where it was made, and deletes it at once where that failed.
+    async fn end(mut self, made: Result<Environment, ServiceError>) -> Result<Environment, ServiceError> {
+        if let (Some((workspace, user, id)), Err(_)) = (&self.0, &made) {
+            abandon(workspace, *user, *id).await;
+        }
+        self.0 = None;
+        made
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some((workspace, user, id)) = self.0.take() {
+            tokio::spawn(async move { abandon(&workspace, user, id).await });
+        }
+    }
+}
+
+/// Best effort: what stays is swept up later.
+async fn abandon(workspace: &Workspace, user: UserId, id: EnvironmentId) {
+    if let Err(error) = workspace.0.database.delete_environment(user, id).await {
+        tracing::warn!(environment = %id, %error, "an unfinished environment stays");
     }
 }

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::change::{Addition, Watch};
 use super::{AddPackages, ImportRequirements, Workspace};
-use crate::domain::{EnvironmentId, InstallEvent, Job, JobId, JobState, Page, PageRequest, UserId};
+use crate::domain::{EnvironmentId, FailedReport, InstallEvent, Job, JobId, JobState, Page, PageRequest, UserId};
 use crate::jobs::{Handler, Handlers, JobContext, JobError, Queue};
-use crate::service::ServiceError;
+use crate::service::{Readiness, ServiceError};
 use crate::store;
 
 /// The kind of job that installs packages.
@@ -20,6 +21,15 @@ pub enum InstallRequest {
     Packages(AddPackages),
     /// Install what a `requirements.txt` asks for.
     Import(ImportRequirements),
+}
+
+impl InstallRequest {
+    fn check(&self) -> Result<(Addition, Vec<FailedReport>), ServiceError> {
+        match self {
+            Self::Packages(request) => request.check(),
+            Self::Import(request) => Ok((request.check()?, Vec::new())),
+        }
+    }
 }
 
 impl Workspace {
@@ -36,14 +46,18 @@ impl Workspace {
     /// Installs packages as a job.
     ///
     /// # Errors
-    /// There is no such environment.
+    /// There is no such environment, the request is refused, or too many jobs of the user wait.
     pub async fn install_later(
         &self,
         user: UserId,
         id: EnvironmentId,
         request: InstallRequest,
     ) -> Result<Job, ServiceError> {
+        if let Readiness::Failed { reason } = self.0.service.readiness() {
+            return Err(ServiceError::Unavailable { reason });
+        }
         self.environment(user, id).await?;
+        request.check()?;
         let request = serde_json::to_value(&request).map_err(|error| ServiceError::internal(&error))?;
         let new = store::NewJob { user, environment: Some(id), kind: INSTALL.to_owned(), request };
         Ok(self.0.queue.enqueue(&new).await?)
@@ -79,8 +93,7 @@ impl Workspace {
     }
 }
 
-/// Does installations. One that is begun again finds what it did before: the same packages in the same environment are
-/// no change.
+/// Does installations: the new contents and the end of the job are one change of the database.
 struct Installs(Workspace);
 
 impl Handler for Installs {
@@ -102,10 +115,9 @@ impl Handler for Installs {
             }
         };
         let work = async {
-            match request {
-                InstallRequest::Packages(request) => self.0.install(job.user(), id, request, &events).await,
-                InstallRequest::Import(request) => self.0.import_requirements(job.user(), id, request, &events).await,
-            }
+            let (addition, failed) = request.check()?;
+            let watch = Watch { events: &events, job: Some(&job) };
+            self.0.add(job.user(), id, addition, failed, watch).await
         };
         let done = tokio::select! {
             biased;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Workspace;
-use super::change::{Addition, Asked, Stopped, Wanted, names};
+use super::change::{Addition, Asked, Stopped, Wanted, Watch, names};
 use crate::domain::{
     EnvironmentContents, EnvironmentId, EnvironmentPackage, FailedReport, InstallReport, Lockfile, UserId,
 };
@@ -34,6 +34,46 @@ pub struct AddPackages {
 pub struct ImportRequirements {
     /// The text of a `requirements.txt`.
     pub requirements: String,
+}
+
+impl AddPackages {
+    /// What is to be added, and what is refused at first sight.
+    pub(super) fn check(&self) -> Result<(Addition, Vec<FailedReport>), ServiceError> {
+        if self.packages.is_empty() || self.packages.len() > MAX_PACKAGES {
+            let message = format!("must have 1 to {MAX_PACKAGES} entries, not {}", self.packages.len());
+            return Err(ServiceError::Invalid { field: "packages".to_owned(), message });
+        }
+        let (mut asked, mut failed) = (Vec::<Asked>::new(), Vec::new());
+        for text in &self.packages {
+            match parse_requirement(text) {
+                Ok(requirement) => asked.push(Asked::new(requirement, Vec::new())),
+                Err(error) => {
+                    let package = text.chars().take(200).collect();
+                    failed.push(FailedReport { package, error: error.to_string() });
+                }
+            }
+        }
+        Ok((Addition { asked, upgrade: self.upgrade, ..Addition::default() }, failed))
+    }
+}
+
+impl ImportRequirements {
+    /// What is to be added.
+    pub(super) fn check(&self) -> Result<Addition, ServiceError> {
+        let found = parse_requirements(&self.requirements).map_err(|errors| {
+            let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            ServiceError::Invalid { field: "requirements".to_owned(), message: lines.join("; ") }
+        })?;
+        let asked = found.requirements.into_iter().map(|listed| Asked::new(listed.requirement, listed.hashes));
+        Ok(Addition {
+            asked: asked.collect(),
+            constraints: found.constraints,
+            allow_pre: found.allow_pre,
+            hashes_required: found.hashes_required,
+            upgrade: false,
+            all_or_none: true,
+        })
+    }
 }
 
 /// The packages of an environment.
@@ -84,22 +124,9 @@ impl Workspace {
         request: AddPackages,
         events: &InstallEvents<'_>,
     ) -> Result<InstallReport, ServiceError> {
-        if request.packages.is_empty() || request.packages.len() > MAX_PACKAGES {
-            let message = format!("must have 1 to {MAX_PACKAGES} entries, not {}", request.packages.len());
-            return Err(ServiceError::Invalid { field: "packages".to_owned(), message });
-        }
-        let (mut asked, mut failed) = (Vec::<Asked>::new(), Vec::new());
-        for text in &request.packages {
-            match parse_requirement(text) {
-                Ok(requirement) => asked.push(Asked::new(requirement, Vec::new())),
-                Err(error) => {
-                    let package = text.chars().take(200).collect();
-                    failed.push(FailedReport { package, error: error.to_string() });
-                }
-            }
-        }
-        let addition = Addition { asked, upgrade: request.upgrade, ..Addition::default() };
-        self.add(user, id, addition, failed, events).await
+        let _share = self.change(user)?;
+        let (addition, failed) = request.check()?;
+        self.add(user, id, addition, failed, Watch::of(events)).await
     }
 
     /// Installs what a `requirements.txt` asks for: all of it or nothing.
@@ -113,20 +140,8 @@ impl Workspace {
         request: ImportRequirements,
         events: &InstallEvents<'_>,
     ) -> Result<InstallReport, ServiceError> {
-        let found = parse_requirements(&request.requirements).map_err(|errors| {
-            let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
-            ServiceError::Invalid { field: "requirements".to_owned(), message: lines.join("; ") }
-        })?;
-        let asked = found.requirements.into_iter().map(|listed| Asked::new(listed.requirement, listed.hashes));
-        let addition = Addition {
-            asked: asked.collect(),
-            constraints: found.constraints,
-            allow_pre: found.allow_pre,
-            hashes_required: found.hashes_required,
-            upgrade: false,
-            all_or_none: true,
-        };
-        self.add(user, id, addition, Vec::new(), events).await
+        let _share = self.change(user)?;
+        self.add(user, id, request.check()?, Vec::new(), Watch::of(events)).await
     }
 
     /// Takes a package out of an environment, and what only it needed.
@@ -135,12 +150,13 @@ impl Workspace {
     /// It is not there, or another package needs it.
     pub async fn uninstall(&self, user: UserId, id: EnvironmentId, name: &str) -> Result<(), ServiceError> {
         let name = normalised(name)?;
+        let _share = self.change(user)?;
         let _turn = self.0.turns.take(id).await;
         loop {
             let contents = self.0.database.environment_contents(user, id).await?;
             let (lock, requested) = without(&contents, &name)?;
             let wanted = Wanted { lock, requested, warnings: Vec::new() };
-            match self.apply((user, id), &contents, wanted, &|_| {}).await {
+            match self.apply((user, id), &contents, wanted).await {
                 Err(Stopped::Conflict) => {}
                 Err(Stopped::Service(error)) => return Err(error),
                 Ok(_) => return Ok(()),

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::Workspace;
-use super::change::{Asked, Outcome};
-use crate::domain::{EnvironmentPackage, FailedReport, InstallReport, InstalledReport, Lockfile, UserId};
+use jiff::Timestamp;
+
+use super::change::Asked;
+use crate::domain::{EnvironmentPackage, FailedReport, InstallReport, InstalledReport, Lockfile};
 use crate::packages::cache::CachedWheel;
 use crate::packages::generation::Overlaps;
 use crate::packages::resolver::ResolvedRoot;
-use crate::service::ServiceError;
 
 /// Of several, so many are named.
 const NAMED: usize = 3;
@@ -20,24 +20,36 @@ impl InstallReport {
     }
 }
 
-impl Workspace {
+/// Bytes of packages, and since when they are there, by name.
+pub(super) type There = HashMap<String, (u64, Timestamp)>;
+
+pub(super) fn there(packages: &[EnvironmentPackage]) -> There {
+    packages.iter().map(|package| (package.name.clone(), (package.size_bytes, package.installed_at))).collect()
+}
+
+/// What an environment comes to.
+pub(super) struct After<'a> {
+    /// What was in it before.
+    pub before: &'a Lockfile,
+    /// What is in it then.
+    pub lock: &'a Lockfile,
+    /// What is known of that.
+    pub there: &'a There,
+    /// When that is.
+    pub at: Timestamp,
+}
+
+impl After<'_> {
     /// What came of what was asked for.
-    pub(super) async fn report(
+    pub fn report(
         &self,
-        user: UserId,
-        before: &Lockfile,
-        outcome: Outcome,
         asked: &[(&Asked, &ResolvedRoot)],
         mut failed: Vec<FailedReport>,
-    ) -> Result<InstallReport, ServiceError> {
-        let packages = self.0.database.environment_packages(user, outcome.environment.id).await?;
-        let packages: HashMap<&str, &EnvironmentPackage> =
-            packages.iter().map(|package| (package.name.as_str(), package)).collect();
-        let installed = |name: &str, version: String| InstalledReport {
-            size_bytes: packages.get(name).map_or(0, |package| package.size_bytes),
-            installed_at: packages.get(name).map_or(outcome.environment.updated_at, |package| package.installed_at),
-            package_name: name.to_owned(),
-            version,
+        warnings: Vec<String>,
+    ) -> InstallReport {
+        let installed = |name: &str, version: String| {
+            let (size_bytes, installed_at) = self.there.get(name).copied().unwrap_or((0, self.at));
+            InstalledReport { package_name: name.to_owned(), version, size_bytes, installed_at }
         };
         let mut successful = Vec::new();
         for (asked, root) in asked {
@@ -52,21 +64,21 @@ impl Workspace {
             }
         }
         let is_new = |name: &str, version: &str| {
-            !before.packages.iter().any(|package| package.name == name && package.version == version)
+            !self.before.packages.iter().any(|package| package.name == name && package.version == version)
         };
-        let dependencies = outcome.lock.packages.iter().filter(|package| {
+        let dependencies = self.lock.packages.iter().filter(|package| {
             is_new(&package.name, &package.version)
                 && !successful.iter().any(|report| report.package_name == package.name)
         });
         let dependencies = dependencies.map(|package| installed(&package.name, package.version.clone())).collect();
-        Ok(InstallReport {
+        InstallReport {
             success_count: count(successful.len()),
             fail_count: count(failed.len()),
             successful,
             failed,
             dependencies,
-            warnings: outcome.warnings,
-        })
+            warnings,
+        }
     }
 }
 

@@ -46,8 +46,16 @@ impl Workspace {
         });
         swept.await??;
         let now = jiff::Timestamp::now();
-        for id in inner.database.deleted_environments(now, PURGED).await? {
-            inner.database.purge_environment(id).await?;
+        inner.database.delete_unfinished(now.saturating_sub(GRACE).unwrap_or(now)).await?;
+        loop {
+            let deleted = inner.database.deleted_environments(now, PURGED).await?;
+            let are_all = deleted.len() < PURGED as usize;
+            for id in deleted {
+                inner.database.purge_environment(id).await?;
+            }
+            if are_all {
+                break;
+            }
         }
         if let Ok(sandbox) = inner.service.sandbox() {
             let sandbox = sandbox.clone();

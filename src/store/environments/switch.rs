@@ -12,7 +12,7 @@ use crate::domain::{Environment, EnvironmentId, JobEnd, Lockfile, QuotaExceeded,
 use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::jobs::{Lease, end_job};
-use crate::store::rows::{Columns as _, json, micros, now, number, placeholders};
+use crate::store::rows::{Columns as _, json, micros, number, placeholders};
 use crate::store::transaction::Write;
 
 /// Rows of one statement: far below what either database takes.
@@ -46,6 +46,10 @@ pub struct Switch<'a> {
     pub lock: &'a Lockfile,
     /// The same packages as they are listed, each name once.
     pub packages: &'a [InstalledPackage],
+    /// What came of importing modules beforehand, of those that were named for it then.
+    pub warm: Option<(&'a [String], &'a Value)>,
+    /// When: since then what is new is there.
+    pub at: Timestamp,
     /// The job that did it, and its result: it is done in the same instant, so that a job has its effect once.
     pub completes: Option<(&'a Lease, Value)>,
 }
@@ -89,14 +93,18 @@ impl Database {
         replace_packages(&mut write, switch).await?;
         let update = sqlx::query(concat!(
             "UPDATE environments SET status = 'active', error = NULL, generation = $2, python_version = $3,
-                lock_json = $4, requested = $5, package_count = $6, total_size_bytes = $7, warm = NULL, updated_at = $8
+                lock_json = $4, requested = $5, package_count = $6, total_size_bytes = $7, updated_at = $8,
+                warm = CASE WHEN warm_imports = $10 THEN $11 ELSE NULL END
             WHERE id = $1 AND generation = $9 AND $2 > generation AND $2 <= last_generation RETURNING ",
             columns!()
         ));
         let update = update.bind(switch.environment.to_string()).bind(number(switch.generation));
         let update = update.bind(switch.lock.python_version.clone()).bind(json(switch.lock)?);
         let update = update.bind(json(&switch.requested)?).bind(number(count)).bind(number(total_size_bytes));
-        let update = update.bind(micros(now())).bind(number(switch.expected_generation));
+        let update = update.bind(micros(switch.at)).bind(number(switch.expected_generation));
+        let (imports, warm) = switch.warm.unzip();
+        let update = update.bind(imports.map(|imports| json(&imports)).transpose()?);
+        let update = update.bind(warm.map(json).transpose()?);
         let row = update.fetch_optional(write.on()).await?;
         // A number that was not given out for this, or went to a change that has come after.
         let (expected, current) = (switch.expected_generation, before.generation);
@@ -167,7 +175,6 @@ async fn replace_packages(write: &mut Write, switch: &Switch<'_>) -> Result<(), 
     }
     let delete = sqlx::query("DELETE FROM environment_packages WHERE environment_id = $1");
     delete.bind(id.clone()).execute(write.on()).await?;
-    let now = now();
     for packages in switch.packages.chunks(ROWS_AT_ONCE) {
         let insert = format!(
             "INSERT INTO environment_packages (environment_id, name, version, size_bytes, requested, installed_at)
@@ -178,7 +185,7 @@ async fn replace_packages(write: &mut Write, switch: &Switch<'_>) -> Result<(), 
         let mut insert = sqlx::query(AssertSqlSafe(insert));
         for package in packages {
             let version = (package.name.clone(), package.version.clone());
-            let installed_at = since.get(&version).copied().unwrap_or(now);
+            let installed_at = since.get(&version).copied().unwrap_or(switch.at);
             let (name, version) = version;
             insert = insert.bind(id.clone()).bind(name).bind(version).bind(number(package.size_bytes));
             insert = insert.bind(i64::from(package.requested)).bind(micros(installed_at));

@@ -51,8 +51,8 @@ pub struct Expired {
 }
 
 impl Database {
-    /// Takes the eldest job of these kinds out of the queue, if there is one, for `lease`. `owner` says who, for those
-    /// who look.
+    /// Takes the eldest job of these kinds out of the queue, if there is one, for `lease`; of an environment in which one
+    /// goes on already, none: it would only wait. `owner` says who, for those who look.
     ///
     /// # Errors
     /// The database's.
@@ -72,7 +72,9 @@ impl Database {
         let update = format!(
             "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_owner = $1, lease_until = $2,
                 started_at = COALESCE(started_at, $3)
-            WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND kind IN ({})
+            WHERE id = (SELECT id FROM jobs waiting WHERE state = 'queued' AND kind IN ({})
+                AND NOT EXISTS (SELECT 1 FROM jobs runs
+                    WHERE runs.state = 'running' AND runs.environment_id = waiting.environment_id)
                 ORDER BY created_at, id LIMIT 1 {skip})
             RETURNING attempt, {}",
             kind_placeholders.join(", "),
@@ -109,11 +111,11 @@ impl Database {
         Ok(cancel)
     }
 
-    /// Adds what happened, in this order, and returns the number of the last event.
+    /// Adds what happened, in this order, and returns the number of the last event, and the time of all of them.
     ///
     /// # Errors
     /// [`JobError::LeaseLost`] when the worker should stop.
-    pub async fn append_events(&self, lease: &Lease, events: &[Value]) -> Result<u64, JobError> {
+    pub async fn append_events(&self, lease: &Lease, events: &[Value]) -> Result<(u64, Timestamp), JobError> {
         let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
         let mut write = self.write().await?;
         let update = sqlx::query(
@@ -123,7 +125,7 @@ impl Database {
         let update = update.bind(lease.job.to_string()).bind(lease.attempt).bind(count);
         let last = update.fetch_optional(write.on()).await?.ok_or(LeaseLost)?.int("last_event")?;
         let mut seq = last.saturating_sub(count);
-        let at = micros(now());
+        let at = now();
         for events in events.chunks(ROWS_AT_ONCE) {
             let rows = placeholders(events.len(), 4);
             // Nothing but numbers of placeholders was put in.
@@ -131,12 +133,12 @@ impl Database {
                 sqlx::query(AssertSqlSafe(format!("INSERT INTO job_events (job_id, seq, at, event) VALUES {rows}")));
             for event in events {
                 seq += 1;
-                insert = insert.bind(lease.job.to_string()).bind(seq).bind(at).bind(json(event)?);
+                insert = insert.bind(lease.job.to_string()).bind(seq).bind(micros(at)).bind(json(event)?);
             }
             insert.execute(write.on()).await?;
         }
         write.commit().await?;
-        Ok(u64::try_from(last).unwrap_or_default())
+        Ok((u64::try_from(last).unwrap_or_default(), at))
     }
 
     /// Ends a job.

@@ -14,6 +14,7 @@ use super::{at_once, named, new_user, set_quotas};
 use crate::databases::{TestDatabase, on_both_databases};
 
 on_both_databases![
+    what_was_never_finished_is_swept_up,
     an_environment_is_kept_as_made,
     names_are_unique_among_those_of_a_user,
     of_two_requests_for_one_name_one_passes,
@@ -189,6 +190,19 @@ async fn a_deleted_environment_is_gone_and_its_name_free(at: TestDatabase) {
     assert!(matches!(database.reserve_generation(first.id).await, Err(EnvironmentError::NotFound)));
     let second = database.create_environment(user, &named("x")).await.unwrap();
     assert_ne!(first.id, second.id);
+}
+
+async fn what_was_never_finished_is_swept_up(at: TestDatabase) {
+    let database = at.open().await;
+    let user = new_user(&database).await.id;
+    let creating = |name: &str| NewEnvironment { status: EnvironmentStatus::Creating, ..named(name) };
+    let lost = database.create_environment(user, &creating("lost")).await.unwrap().id;
+    let kept = database.create_environment(user, &named("kept")).await.unwrap().id;
+    assert_eq!(database.delete_unfinished(Timestamp::UNIX_EPOCH).await.unwrap(), 0);
+    assert_eq!(database.delete_unfinished(Timestamp::MAX).await.unwrap(), 1);
+    assert!(matches!(database.environment(user, lost).await, Err(EnvironmentError::NotFound)));
+    database.environment(user, kept).await.unwrap();
+    database.create_environment(user, &creating("lost")).await.unwrap();
 }
 
 async fn deleted_environments_are_swept_up(at: TestDatabase) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use pymd::domain::{
     EnvironmentId, EnvironmentStatus, JobState, LockedPackage, LockedWheel, Lockfile, QuotaKind, Quotas, UserId,
 };
@@ -78,6 +79,7 @@ impl World {
     ) -> Result<u64, EnvironmentError> {
         let (packages, lock) = packages(count, version);
         let requested = [format!("p0=={version}")];
+        let warm = json!({"imported": [version]});
         let switch = Switch {
             environment: self.id,
             expected_generation,
@@ -85,6 +87,8 @@ impl World {
             requested: &requested,
             lock: &lock,
             packages: &packages,
+            warm: Some((&[], &warm)),
+            at: Timestamp::now(),
             completes: lease.map(|lease| (lease, json!({"count": count}))),
         };
         self.database.switch_generation(&switch).await.map(|environment| environment.generation)
@@ -218,7 +222,7 @@ async fn an_environment_over_its_quota_may_shrink(at: TestDatabase) {
 async fn a_job_has_its_effect_once(at: TestDatabase) {
     let world = World::new(&at).await;
     let new = NewJob { user: world.user, environment: Some(world.id), kind: "install".to_owned(), request: json!({}) };
-    let job = world.database.enqueue(&new).await.unwrap().id;
+    let job = world.database.enqueue(&new, 1).await.unwrap().id;
     let (_, slow) = world.database.claim("slow", &["install"], Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(world.database.requeue_expired().await.unwrap().requeued, 1);
     let (_, quick) = world.database.claim("quick", &["install"], Duration::from_secs(60)).await.unwrap().unwrap();

@@ -27,6 +27,8 @@ on_both_databases![
     lists_are_the_users_own,
     old_jobs_go_with_their_events,
     a_purged_environment_leaves_its_jobs,
+    an_environment_has_one_job_at_a_time,
+    no_user_fills_the_queue,
 ];
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -36,7 +38,7 @@ fn install(user: UserId) -> NewJob {
 }
 
 async fn enqueue(database: &Database, user: UserId) -> JobId {
-    database.enqueue(&install(user)).await.unwrap().id
+    database.enqueue(&install(user), 100).await.unwrap().id
 }
 
 fn lost<T: std::fmt::Debug>(answer: Result<T, JobError>) {
@@ -46,13 +48,13 @@ fn lost<T: std::fmt::Debug>(answer: Result<T, JobError>) {
 async fn a_job_goes_its_way(at: TestDatabase) {
     let database = at.open().await;
     let user = new_user(&database).await.id;
-    let queued = database.enqueue(&install(user)).await.unwrap();
+    let queued = database.enqueue(&install(user), 100).await.unwrap();
     assert_eq!(database.job(user, queued.id).await.unwrap(), queued);
     let (running, lease) = database.claim("me", &["install"], LONG).await.unwrap().unwrap();
     assert_eq!((running.id, running.state, &running.request), (queued.id, JobState::Running, &queued.request));
     assert_eq!(lease.job(), queued.id);
     assert!(!database.renew(&lease, LONG).await.unwrap());
-    assert_eq!(database.append_events(&lease, &[json!({"stage": "resolve"})]).await.unwrap(), 1);
+    assert_eq!(database.append_events(&lease, &[json!({"stage": "resolve"})]).await.unwrap().0, 1);
     database.finish(&lease, &JobEnd::Succeeded(json!([1, null]))).await.unwrap();
     let done = database.job(user, queued.id).await.unwrap();
     assert_eq!((done.state, done.result, done.last_event), (JobState::Succeeded, Some(json!([1, null])), 1));
@@ -88,7 +90,7 @@ async fn the_eldest_of_the_asked_kinds_is_claimed(at: TestDatabase) {
     let user = new_user(&database).await.id;
     let mut ids = Vec::new();
     for kind in ["render", "install", "warm", "install"] {
-        ids.push(database.enqueue(&NewJob { kind: kind.to_owned(), ..install(user) }).await.unwrap().id);
+        ids.push(database.enqueue(&NewJob { kind: kind.to_owned(), ..install(user) }, 100).await.unwrap().id);
     }
     let claim = async |kinds: &[&str]| database.claim("me", kinds, LONG).await.unwrap().map(|(job, _)| job.id);
     assert_eq!(claim(&["warm", "install"]).await, Some(ids[1]));
@@ -156,11 +158,11 @@ async fn events_are_numbered_without_gaps(at: TestDatabase) {
     let id = enqueue(&database, user).await;
     let (_, lease) = database.claim("me", &["install"], LONG).await.unwrap().unwrap();
     let events: Vec<_> = (0..250).map(|n| json!({"n": n, "text": "\0\u{1f6a2}"})).collect();
-    assert_eq!(database.append_events(&lease, &events).await.unwrap(), 250);
-    assert_eq!(database.append_events(&lease, &[]).await.unwrap(), 250);
+    assert_eq!(database.append_events(&lease, &events).await.unwrap().0, 250);
+    assert_eq!(database.append_events(&lease, &[]).await.unwrap().0, 250);
     let one = [json!("x")];
     let added = join_all((0..10).map(|_| database.append_events(&lease, &one))).await;
-    let mut added: Vec<_> = added.into_iter().map(Result::unwrap).collect();
+    let mut added: Vec<_> = added.into_iter().map(|answer| answer.unwrap().0).collect();
     added.sort_unstable();
     assert_eq!(added, (251..=260).collect::<Vec<_>>());
     let read = database.job_events(user, id, 0).await.unwrap();
@@ -264,9 +266,40 @@ async fn a_purged_environment_leaves_its_jobs(at: TestDatabase) {
     let user = new_user(&database).await.id;
     let environment = database.create_environment(user, &named("x")).await.unwrap().id;
     let new = NewJob { environment: Some(environment), ..install(user) };
-    let job = database.enqueue(&new).await.unwrap();
+    let job = database.enqueue(&new, 100).await.unwrap();
     assert_eq!(job.environment_id, Some(environment));
     database.delete_environment(user, environment).await.unwrap();
     assert!(database.purge_environment(environment).await.unwrap());
     assert_eq!(database.job(user, job.id).await.unwrap().environment_id, None);
+}
+
+async fn an_environment_has_one_job_at_a_time(at: TestDatabase) {
+    let database = at.open().await;
+    let user = new_user(&database).await.id;
+    let environment = database.create_environment(user, &named("x")).await.unwrap().id;
+    let new = NewJob { environment: Some(environment), ..install(user) };
+    let first = database.enqueue(&new, 100).await.unwrap().id;
+    let second = database.enqueue(&new, 100).await.unwrap().id;
+    let other = database.enqueue(&install(user), 100).await.unwrap().id;
+    let claim = async || database.claim("me", &["install"], LONG).await.unwrap();
+    let (job, lease) = claim().await.unwrap();
+    assert_eq!(job.id, first);
+    assert_eq!(claim().await.unwrap().0.id, other, "it does not wait behind one that can't begin");
+    assert_eq!(claim().await, None);
+    database.finish(&lease, &JobEnd::Succeeded(json!({}))).await.unwrap();
+    assert_eq!(claim().await.unwrap().0.id, second);
+}
+
+async fn no_user_fills_the_queue(at: TestDatabase) {
+    let database = at.open().await;
+    let (user, other) = (new_user(&database).await.id, new_user(&database).await.id);
+    let new = install(user);
+    let answers = join_all((0..12).map(|_| database.enqueue(&new, 3))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 3);
+    assert!(answers.into_iter().filter_map(Result::err).all(|error| matches!(error, JobError::TooMany { open: 3 })));
+    database.enqueue(&install(other), 3).await.unwrap();
+    let (_, lease) = database.claim("me", &["install"], LONG).await.unwrap().unwrap();
+    assert!(database.enqueue(&new, 3).await.is_err(), "one that runs counts, too");
+    database.finish(&lease, &JobEnd::Cancelled).await.unwrap();
+    database.enqueue(&new, 3).await.unwrap();
 }

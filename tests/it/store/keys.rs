@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use jiff::{Timestamp, ToSpan as _};
 use pymd::domain::{PageRequest, Role, UserId};
-use pymd::store::{AuthenticateError, Database, NewKey, StoreError};
+use pymd::store::{AuthenticateError, CreateKeyError, Database, NewKey, StoreError};
 
 use super::{at_once, new_user};
 use crate::databases::{TestDatabase, on_both_databases};
 
 on_both_databases![
+    nobody_has_keys_without_end,
+    another_servers_admin_token_is_seen,
     a_key_brings_its_user,
     a_key_ends,
     a_suspended_user_is_shut_out,
@@ -46,7 +48,33 @@ async fn a_key_brings_its_user(at: TestDatabase) {
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].id, listed[0].name.as_str()), (first.id, "laptop"));
     let error = database.create_key(UserId::new(), &key("x")).await.unwrap_err();
-    assert!(matches!(error, StoreError::Missing { what: "user" }), "{error}");
+    assert!(matches!(error, CreateKeyError::Store(StoreError::Missing { what: "user" })), "{error}");
+}
+
+async fn nobody_has_keys_without_end(at: TestDatabase) {
+    let database = at.open().await;
+    let user = new_user(&database).await;
+    for number in 0..98 {
+        database.create_key(user.id, &key(&number.to_string())).await.unwrap();
+    }
+    let (one, two) = (key("one"), key("two"));
+    let at_once = [&one, &two, &one, &two, &one].map(|key| database.create_key(user.id, key));
+    let answers = futures::future::join_all(at_once).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 2);
+    assert!(matches!(
+        answers.iter().find_map(|answer| answer.as_ref().err()),
+        Some(CreateKeyError::TooMany { live: 100 })
+    ));
+    database.revoke_key(user.id, database.keys(user.id).await.unwrap()[0].id).await.unwrap();
+    database.create_key(user.id, &one).await.unwrap();
+}
+
+async fn another_servers_admin_token_is_seen(at: TestDatabase) {
+    let database = at.open().await;
+    assert!(!database.has_other_admin_token("mine").await.unwrap());
+    database.ensure_admin("mine").await.unwrap();
+    assert!(!database.has_other_admin_token("mine").await.unwrap());
+    assert!(database.has_other_admin_token("theirs").await.unwrap());
 }
 
 async fn a_key_ends(at: TestDatabase) {

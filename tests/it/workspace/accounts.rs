@@ -67,6 +67,15 @@ async fn nobody_sees_what_is_anothers() {
     ] {
         ask(&world.app, &key, method, &path, body).await.problem(404, "not_found");
     }
+    let request = world.app.request(Method::POST, &packages).header("prefer", "respond-async");
+    let job = Answer::of(request.json(&json!({"packages": ["none"]})).send().await.unwrap()).await;
+    let job = job.header("location").to_owned();
+    for (method, path) in
+        [(Method::GET, job.clone()), (Method::GET, format!("{job}/events")), (Method::POST, format!("{job}/cancel"))]
+    {
+        ask(&world.app, &key, method, &path, None).await.problem(404, "not_found");
+    }
+    assert_eq!(ask(&world.app, &key, Method::GET, "/api/v1/jobs", None).await.json()["total"], 0);
     for path in ["/api/v1/execute", "/api/v1/render"] {
         let field = if path.ends_with("execute") { "code" } else { "content" };
         let body = json!({field: "1", "environment_id": id});

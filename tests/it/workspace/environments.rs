@@ -2,6 +2,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{World, wheel};
+use crate::packages::fake_index::{Gate, Style, page};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn environments_are_made_listed_renamed_and_deleted() {
@@ -138,6 +139,29 @@ async fn exact_contents_can_be_exported() {
     assert_eq!(report["success_count"], 2, "{report}");
     let again = world.send(Method::GET, &format!("{other}/lockfile"), None).await;
     assert_eq!(again.text, lock.text);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_environment_whose_maker_has_gone_is_not_left_half_made() {
+    let world = World::start().await;
+    let gate = Gate::closed();
+    for name in ["jinja2", "markdown-it-py", "beautifulsoup4", "tabulate", "humanize", "rich"] {
+        world.index.script(&format!("/simple/{name}/"), [page(name, Style::Json, &[]).gated(&gate)]);
+    }
+    let body = json!({"name": "texts", "template": "text"});
+    tokio::select! {
+        answer = world.send(Method::POST, "/api/v1/environments", Some(body)) => panic!("{}", answer.text),
+        () = gate.arrived(1) => {}
+    }
+    // The server notices when it reads from the connection again.
+    loop {
+        let list = world.send(Method::GET, "/api/v1/environments", None).await.json();
+        if list["environments"].as_array().unwrap().iter().all(|one| one["name"] != "texts") {
+            break;
+        }
+    }
+    world.environment("texts").await;
     world.stop().await;
 }
 

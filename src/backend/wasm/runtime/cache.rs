@@ -146,6 +146,16 @@ where
     Ok(Entry { dir, meta })
 }
 
+/// The directory `name` in `parent`, if it is there and whole.
+///
+/// # Errors
+/// The name is none.
+pub fn find_dir<T: DeserializeOwned>(parent: &Path, name: &str) -> Result<Option<Entry<T>>, CacheError> {
+    check_name(name)?;
+    let dir = parent.join(name);
+    Ok(usable(&dir).map(|meta| Entry { dir, meta }))
+}
+
 /// A single cached file: [`ensure_dir`] with one file in it, which `build` writes to the path that it gets. Returns
 /// the file's path, `<dir>/<name>/<name>`.
 ///

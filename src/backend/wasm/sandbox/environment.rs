@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use super::base::Base;
 use super::environments::Key;
-use super::stored::{entry_name, stored};
+use super::stored::{entry_name, find, stored};
 use super::{Sandbox, SandboxError, make, warming};
 use crate::backend::wasm::checkpoint::Checkpoint;
 use crate::backend::wasm::guest::Work;
@@ -146,10 +147,18 @@ impl Sandbox {
         let tree = Arc::new(tree.map_err(|error| SandboxError::Executor(error.to_string()))??);
         let fs = with_packages(&self.0.boot.checkpoint.state().fs, &tree)?;
         let (sandbox, spec, cold) = (self.clone(), spec.clone(), fs.clone());
-        let (image, report) = stored(self.0.files.dir.join(IMAGES), key.name.clone(), move |runtime| {
-            runtime.block_on(warming::image(&sandbox, &spec, &cold))
-        })
-        .await?;
+        let images = self.0.files.dir.join(IMAGES);
+        let (image, report) = match find(images.clone(), key.name.clone()).await? {
+            Some(found) => found,
+            None => {
+                let turn = self.background_turn().await?;
+                let make = move |runtime: &Handle| {
+                    let _turn = &turn;
+                    runtime.block_on(warming::image(&sandbox, &spec, &cold))
+                };
+                stored(images, key.name.clone(), make).await?
+            }
+        };
         let base = Base::new(Checkpoint::of_image(Arc::new(image), fs.clone()), 0);
         Ok(EnvironmentBase(Arc::new(Environment { key, base, cold: fs, report })))
     }

@@ -68,22 +68,40 @@ pub(super) async fn stored<N: Serialize + DeserializeOwned + Send + 'static>(
 ) -> Result<(Image, N), SandboxError> {
     let runtime = Handle::current();
     let blocking = tokio::task::spawn_blocking(move || {
-        let mut attempt = 1;
-        loop {
-            let Entry { dir, meta } = ensure(&parent, &name, || make(&runtime))?;
-            let Kept { memory: ImageFile { len, globals }, note } = meta;
-            let len = usize::try_from(len).map_err(|_| SandboxError::Broken("an image is larger than memory"))?;
-            match File::open(dir.join(MEMORY_FILE)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => attempt += 1,
-                file => {
-                    let image = Image::read(&file?, len, globals)?;
-                    mark_used(&dir);
-                    return Ok((image, note));
-                }
+        for _ in 1..ATTEMPTS {
+            if let Some(image) = read(ensure(&parent, &name, || make(&runtime))?)? {
+                return Ok(image);
             }
         }
+        read(ensure(&parent, &name, || make(&runtime))?)?.ok_or(SandboxError::Broken("images are removed at once"))
     });
     blocking.await.map_err(|error| SandboxError::Executor(error.to_string()))?
+}
+
+/// The image in the entry `name` below `parent`, and what was noted when it was made, where it is there.
+pub(super) async fn find<N: DeserializeOwned + Send + 'static>(
+    parent: PathBuf,
+    name: String,
+) -> Result<Option<(Image, N)>, SandboxError> {
+    let blocking = tokio::task::spawn_blocking(move || match cache::find_dir(&parent, &name)? {
+        Some(entry) => read(entry),
+        None => Ok(None),
+    });
+    blocking.await.map_err(|error| SandboxError::Executor(error.to_string()))?
+}
+
+/// The image in an entry, unless that was removed meanwhile.
+fn read<N>(entry: Entry<Kept<N>>) -> Result<Option<(Image, N)>, SandboxError> {
+    let Entry { dir, meta: Kept { memory: ImageFile { len, globals }, note } } = entry;
+    let len = usize::try_from(len).map_err(|_| SandboxError::Broken("an image is larger than memory"))?;
+    match File::open(dir.join(MEMORY_FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => {
+            let image = Image::read(&file?, len, globals)?;
+            mark_used(&dir);
+            Ok(Some((image, note)))
+        }
+    }
 }
 
 fn ensure<N: Serialize + DeserializeOwned>(

@@ -36,9 +36,9 @@ impl Budget {
     }
 }
 
-/// The image of an environment whose kernels start with the files `fs`, and what is imported in it.
+/// The image of an environment whose kernels start with the files `fs`, and what is imported in it. Takes long: the
+/// caller has a turn for work in the background.
 pub(super) async fn image(sandbox: &Sandbox, spec: &EnvironmentSpec, fs: &Fs) -> Result<Warmed, SandboxError> {
-    let _turn = sandbox.background_turn().await?;
     let mut kernel = entered(sandbox, spec, fs).await?;
     let mut budget = Budget::new(&spec.limits);
     let mut report = WarmReport::default();

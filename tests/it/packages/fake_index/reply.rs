@@ -68,7 +68,7 @@ impl Reply {
         Self { status, ..Self::default() }
     }
 
-    pub fn as_status(self, status: u16) -> Self {
+    pub fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
     }
 

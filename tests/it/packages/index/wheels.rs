@@ -73,7 +73,7 @@ async fn a_server_that_lies_about_the_length_is_refused() {
     for range in
         ["bytes 0-0/18446744073709551615", "bytes 18446744073709551613-18446744073709551613/18446744073709551614"]
     {
-        let lie = Reply::ok("x").as_status(206).header("content-range", range);
+        let lie = Reply::ok("x").with_status(206).header("content-range", range);
         fixture.fake.script("/files/a-1.0-py3-none-any.whl", [lie]);
         let error = metadata(&fixture, &file).await.unwrap_err();
         assert!(matches!(error, IndexError::TooLarge { .. }), "{range}: {error}");
