@@ -20,6 +20,7 @@ mod needs;
 mod outputs;
 mod page;
 mod parse;
+mod plan;
 mod render;
 mod sanitise;
 mod script;
@@ -34,6 +35,7 @@ pub use highlight::warm_up;
 pub use needs::{Needs, may_need, needs};
 pub use page::STYLE_SHEET;
 pub use parse::parse;
+pub use plan::{CellKey, keys};
 pub use render::{Format, RenderOptions, render, render_report};
 
 /// How a document is written down.

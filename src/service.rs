@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admission;
+mod checkpoints;
 mod error;
 mod execute;
 pub mod install;
@@ -18,10 +19,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use accounts::{Accounts, CreateKey, CreateUser, CreatedKey, CreatedUser, NobodyComes};
+pub use checkpoints::{CheckpointConfig, CheckpointStats};
 pub use error::ServiceError;
 pub use execute::{ExecuteRequest, RequestFile};
 use render::off_the_server_threads;
-pub use render::{CellSummary, RenderEvent, RenderFormat, RenderReport, RenderRequest, RenderSender};
+pub use render::{CellStatus, CellSummary, RenderEvent, RenderFormat, RenderReport, RenderRequest, RenderSender};
 pub use scripts::Scripts;
 pub use shares::{Share, Shares};
 pub use validate::{ValidateReport, ValidateRequest};
@@ -33,6 +35,7 @@ pub use workspace::{
 use crate::backend::wasm::Sandbox;
 use crate::domain::Limits;
 use admission::Admission;
+use checkpoints::Checkpoints;
 
 /// How much may run.
 #[derive(Debug, Clone)]
@@ -43,11 +46,13 @@ pub struct ServiceConfig {
     pub max_running: usize,
     /// Requests that wait for their turn; more are refused.
     pub max_queued: usize,
+    /// How much is kept of what documents' cells came to.
+    pub checkpoints: CheckpointConfig,
 }
 
 impl Default for ServiceConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), max_running: 64, max_queued: 256 }
+        Self { limits: Limits::default(), max_running: 64, max_queued: 256, checkpoints: CheckpointConfig::default() }
     }
 }
 
@@ -88,6 +93,8 @@ pub struct ServiceStats {
     pub kernels: usize,
     /// Kernels that wait in the pool.
     pub ready_kernels: usize,
+    /// What is kept of earlier renders.
+    pub checkpoints: CheckpointStats,
 }
 
 /// The service. Cloning shares it.
@@ -97,6 +104,7 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     config: ServiceConfig,
     admission: Admission,
+    checkpoints: Arc<Checkpoints>,
     readiness: watch::Sender<Readiness>,
     sandbox: std::sync::OnceLock<Sandbox>,
 }
@@ -107,6 +115,7 @@ impl Service {
         let stage = "starting".to_owned();
         Self(Arc::new(Inner {
             admission: Admission::new(config.max_running, config.max_queued),
+            checkpoints: Arc::new(Checkpoints::new(config.checkpoints.clone())),
             config,
             readiness: watch::Sender::new(Readiness::Preparing { stage, done: 0, total: None }),
             sandbox: std::sync::OnceLock::new(),
@@ -162,6 +171,7 @@ impl Service {
             queued,
             kernels: sandbox.map_or(0, |stats| stats.kernels),
             ready_kernels: sandbox.map_or(0, |stats| stats.ready),
+            checkpoints: self.0.checkpoints.stats(),
         }
     }
 

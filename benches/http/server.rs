@@ -45,6 +45,7 @@ impl Server {
             limits: config.limits.clone(),
             max_running: executor.max_running,
             max_queued: executor.max_queued,
+            ..ServiceConfig::default()
         });
         let http = HttpConfig { shutdown_grace: Duration::from_secs(1), ..HttpConfig::default() };
         let directory = tempfile::tempdir()?;

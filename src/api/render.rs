@@ -15,7 +15,7 @@ use crate::backend::event_channel;
 use crate::domain::{Event, UserId};
 use crate::metrics;
 use crate::service::{
-    CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ValidateReport, ValidateRequest,
+    CellStatus, CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ValidateReport, ValidateRequest,
 };
 
 /// Something that a cell of a document shows while it runs.
@@ -111,7 +111,7 @@ async fn run(
     watch: Option<RenderSender>,
 ) -> Result<RenderReport, ApiError> {
     let report = app.run(app.workspace().render(user, request, watch)).await?;
-    for cell in &report.cells {
+    for cell in report.cells.iter().filter(|cell| cell.status == CellStatus::Executed) {
         metrics::cell_ended(&cell.outcome, cell.fuel_used, cell.wall_ms);
     }
     Ok(report)

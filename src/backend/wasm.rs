@@ -27,5 +27,5 @@ pub use guest::CellProblem;
 pub use kernel::Kernel;
 pub use sandbox::{
     Bytecode, EnvironmentBase, EnvironmentSpec, SITE_PACKAGES, Sandbox, SandboxConfig, SandboxError, SandboxStats,
-    SkippedFile, WarmLimits,
+    SkippedFile, StartPoint, Warm, WarmLimits,
 };

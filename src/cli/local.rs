@@ -24,6 +24,7 @@ pub async fn service(config: &Config, limits: &LimitFlags) -> Result<Service, Fa
         limits: limits.raise(config.limits.clone()),
         max_running: config.executor.max_running,
         max_queued: config.executor.max_queued,
+        ..ServiceConfig::default()
     });
     let request = PrepareRequest {
         cache_dir: config.cache_dir.clone(),
@@ -93,6 +94,7 @@ pub fn idle_service(config: &Config) -> Service {
         limits: config.limits.clone(),
         max_running: config.executor.max_running,
         max_queued: config.executor.max_queued,
+        ..ServiceConfig::default()
     })
 }
 

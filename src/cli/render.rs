@@ -83,12 +83,13 @@ pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
         format: args.format.into(),
         environment_id: None,
         limits: args.limits.request(),
+        fresh: true,
         stop_on_error: args.stop_on_error,
         show_code: args.show_code,
         standalone: !args.fragment,
     };
     let environment = environment(&config, &service, &request.content, args.env, args.env_dir).await?;
-    let report = service.render(request, environment, None).await?;
+    let report = service.render(request, environment, None, None).await?;
     let mut rendered = report.rendered.clone();
     if !rendered.ends_with('\n') {
         rendered.push('\n');

@@ -1,20 +1,18 @@
-//! Render a document: run its cells in one kernel, then lay their outputs out.
+//! Render a document: run those of its cells that must be, then lay their outputs out.
 
+mod cells;
+
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
 use super::{Service, ServiceError};
-use crate::backend::wasm::{EnvironmentBase, Kernel};
-use crate::backend::{EventSender, Queued, event_channel};
-use crate::document::{self, Document, Format, RenderOptions};
-use crate::domain::{CellReport, CellRequest, EnvironmentId, Event, Limits, LimitsRequest, Outcome};
-
-/// A document as a whole may take this many times as long as one of its cells; the cells left then are not run.
-const DOCUMENT_DEADLINES: u32 = 4;
-/// And it may show this many times as much; the cells left then can show nothing.
-const DOCUMENT_OUTPUTS: u64 = 4;
+use crate::backend::wasm::EnvironmentBase;
+use crate::backend::{EventSender, Queued};
+use crate::document::{self, CellRef, Format, RenderOptions};
+use crate::domain::{EnvironmentId, Event, LimitsRequest, Outcome, UserId};
+use cells::{Done, Run};
 
 /// What a document is rendered to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -44,6 +42,9 @@ pub struct RenderRequest {
     /// Limits of each cell below the caller's own.
     #[serde(default)]
     pub limits: LimitsRequest,
+    /// Whether all cells are run, also those whose result is known from an earlier render.
+    #[serde(default)]
+    pub fresh: bool,
     /// Whether the cells after a failed one are left out.
     #[serde(default)]
     pub stop_on_error: bool,
@@ -55,13 +56,25 @@ pub struct RenderRequest {
     pub standalone: bool,
 }
 
-/// How one cell of a render ended.
+/// Where a cell's result comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CellStatus {
+    /// It was run.
+    Executed,
+    /// It was run for an earlier render, and nothing that it depends on has changed.
+    Cached,
+}
+
+/// How one cell of a render ended. What it took is what it took when it was run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CellSummary {
     /// The cell's number, from 0.
     pub index: usize,
     /// The line of the document where its code begins.
     pub line: usize,
+    /// Whether it was run for this.
+    pub status: CellStatus,
     /// How it ended.
     pub outcome: Outcome,
     /// Fuel burnt.
@@ -75,10 +88,11 @@ pub struct CellSummary {
 }
 
 impl CellSummary {
-    fn new(index: usize, line: usize, report: &CellReport) -> Self {
+    fn new(cell: CellRef<'_>, Done { report, status }: &Done) -> Self {
         Self {
-            index,
-            line,
+            index: cell.index,
+            line: cell.line,
+            status: *status,
             outcome: report.outcome.clone(),
             fuel_used: report.fuel_used,
             wall_ms: report.wall_ms,
@@ -97,11 +111,11 @@ pub struct RenderReport {
     pub cached: bool,
     /// The format.
     pub format: RenderFormat,
-    /// The cells that ran.
+    /// The cells that were run, for this render or an earlier one.
     pub cells: Vec<CellSummary>,
     /// How many cells the document has.
     pub cell_count: usize,
-    /// Fuel burnt by all of them.
+    /// Fuel burnt by those that were run for this render.
     pub fuel_used: u64,
     /// Wall-clock milliseconds of the whole render.
     pub wall_ms: f64,
@@ -141,7 +155,9 @@ impl Queued for RenderEvent {
 pub type RenderSender = EventSender<RenderEvent>;
 
 impl Service {
-    /// Renders a document: in `environment`, or with what is linked into the runtime. Dropping the future ends its cells.
+    /// Renders a document: in `environment`, or with what is linked into the runtime. Of what `owner` has rendered lately
+    /// only that runs again that has changed, and what comes after it; without an owner nothing is kept. Dropping the
+    /// future ends its cells.
     ///
     /// # Errors
     /// When the request can't be taken; what the cells do is in the result.
@@ -149,22 +165,32 @@ impl Service {
         &self,
         request: RenderRequest,
         environment: Option<EnvironmentBase>,
+        owner: Option<UserId>,
         watch: Option<RenderSender>,
     ) -> Result<RenderReport, ServiceError> {
         let started = Instant::now();
         let sandbox = self.sandbox()?;
         let limits = request.limits.within(self.limits())?;
-        let _permit = self.0.admission.enter().await?;
         let content = request.content;
         let parsed = off_the_server_threads(move || document::parse(&content)).await?;
         let code = parsed.cells().map(|cell| cell.code).collect::<Vec<_>>().join("\n");
-        let kernel = sandbox.kernel_for(environment.as_ref(), &code, &limits).await?;
-        let reports = run_cells(kernel, &parsed, &limits, request.stop_on_error, watch.as_ref()).await?;
-        let cells: Vec<_> = parsed
-            .cells()
-            .zip(&reports)
-            .map(|(cell, report)| CellSummary::new(cell.index, cell.line, report))
-            .collect();
+        let run = Run {
+            sandbox,
+            admission: &self.0.admission,
+            start: sandbox.start_point(environment.as_ref(), &code, &limits).await,
+            document: &parsed,
+            limits: &limits,
+            stop_on_error: request.stop_on_error,
+            keeper: owner.map(|owner| (&self.0.checkpoints, owner)),
+            fresh: request.fresh,
+            watch: watch.as_ref(),
+        };
+        let done = run.cells().await?;
+        let cells: Vec<_> = parsed.cells().zip(&done).map(|(cell, done)| CellSummary::new(cell, done)).collect();
+        let executed = || cells.iter().filter(|cell| cell.status == CellStatus::Executed);
+        let fuel_used = executed().map(|cell| cell.fuel_used).fold(0, u64::saturating_add);
+        let cached = !cells.is_empty() && executed().next().is_none();
+        let reports: Vec<_> = done.into_iter().map(|done| Arc::unwrap_or_clone(done.report)).collect();
         let cell_count = parsed.cells().count();
         let options = RenderOptions {
             format: match (request.format, request.standalone) {
@@ -179,79 +205,14 @@ impl Service {
         let rendered = off_the_server_threads(move || document::render(&parsed, &reports, &options)).await?;
         Ok(RenderReport {
             rendered,
-            cached: false,
+            cached,
             format: request.format,
-            fuel_used: cells.iter().map(|cell| cell.fuel_used).sum(),
+            fuel_used,
             cells,
             cell_count,
             wall_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         })
     }
-}
-
-/// Runs the cells one after another in `kernel`. The answer is shorter than the document when some were not run.
-async fn run_cells(
-    kernel: Kernel,
-    parsed: &Document,
-    limits: &Limits,
-    stop_on_error: bool,
-    watch: Option<&RenderSender>,
-) -> Result<Vec<CellReport>, ServiceError> {
-    let started = Instant::now();
-    let budget_ms = limits.wall_ms.saturating_mul(u64::from(DOCUMENT_DEADLINES));
-    let mut left_bytes = limits.output_bytes.saturating_mul(DOCUMENT_OUTPUTS);
-    let mut reports = Vec::new();
-    let mut kernel = Some(kernel);
-    let mut cells = parsed.cells().peekable();
-    while let (Some(cell), Some(before)) = (cells.next(), kernel.take()) {
-        let spent_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let left_ms = budget_ms.saturating_sub(spent_ms);
-        if left_ms == 0 {
-            break;
-        }
-        let (wall_ms, output_bytes) = (limits.wall_ms.min(left_ms), limits.output_bytes.min(left_bytes));
-        let limits = Limits { wall_ms, output_bytes, ..limits.clone() };
-        let name = format!("cell {}", cell.index + 1);
-        let request = CellRequest { code: cell.code.to_owned(), name, stdin: Vec::new(), limits };
-        let report;
-        (kernel, report) = run_cell(before, request, cells.peek().is_none(), cell.index, watch).await?;
-        left_bytes = left_bytes.saturating_sub(report.output_bytes);
-        if let Some(watch) = watch {
-            let summary = CellSummary::new(cell.index, cell.line, &report);
-            watch.send(RenderEvent::CellDone { cell: cell.index, summary });
-        }
-        let failed = report.outcome != Outcome::Completed;
-        reports.push(report);
-        if failed && stop_on_error {
-            break;
-        }
-    }
-    Ok(reports)
-}
-
-/// Runs a cell. After the last one there is no kernel: nobody wants its state.
-async fn run_cell(
-    kernel: Kernel,
-    request: CellRequest,
-    is_last: bool,
-    cell: usize,
-    watch: Option<&RenderSender>,
-) -> Result<(Option<Kernel>, CellReport), ServiceError> {
-    let (sender, mut receiver) = event_channel();
-    let forward = async {
-        while let (Some(event), Some(watch)) = (receiver.next().await, watch) {
-            watch.send(RenderEvent::Output { cell, event });
-        }
-    };
-    let run = async {
-        let (sender, cancel) = (watch.is_some().then_some(sender), CancellationToken::new());
-        if is_last {
-            return Ok::<_, ServiceError>((None, kernel.run_once(request, sender, cancel).await?));
-        }
-        let (kernel, report) = kernel.run(request, sender, cancel).await?;
-        Ok((Some(kernel), report))
-    };
-    tokio::join!(run, forward).0
 }
 
 /// Runs work on documents, which is all processor and no waiting, away from the threads that serve.

@@ -8,6 +8,7 @@ mod document;
 mod environments;
 mod fairness;
 mod guests;
+mod incremental;
 mod jobs;
 mod kernel;
 mod layering;

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use super::memory::{GlobalValue, Image, PageMap};
+use super::memory::{GlobalValue, Image, PAGE_BYTES, PageMap};
 use super::vfs::Fs;
 use super::wasi::ClockReading;
 
@@ -87,6 +87,25 @@ impl Checkpoint {
     /// Pages in which the memory differs from its image: what the checkpoint costs.
     pub fn delta_pages(&self) -> usize {
         self.0.state.delta.len()
+    }
+
+    /// Bytes of memory that this state takes beside `other`, with which it may share pages and pieces of files.
+    pub fn bytes_beyond(&self, other: Option<&Self>) -> u64 {
+        let state = self.state();
+        let other = other.map(Self::state).filter(|other| Arc::ptr_eq(&other.image, &state.image));
+        let empty = PageMap::default();
+        let pages = state.delta.difference(other.map_or(&empty, |other| &other.delta));
+        let pages = pages.filter(|number| state.delta.get(*number).is_some()).count();
+        let flat = self.0.flat.get().map_or(0, |image| image.byte_len());
+        let files = state.fs.bytes_beyond(other.map(|other| &other.fs));
+        (pages.saturating_mul(PAGE_BYTES).saturating_add(flat) as u64).saturating_add(files)
+    }
+
+    /// How many pages a kernel in the state `other` has to change to come to this one; none where they are of different
+    /// images.
+    pub fn distance(&self, other: &Self) -> Option<usize> {
+        let (state, other) = (self.state(), other.state());
+        Arc::ptr_eq(&state.image, &other.image).then(|| state.delta.difference(&other.delta).count())
     }
 
     /// The same state in the form that is fastest to restore into another slot.

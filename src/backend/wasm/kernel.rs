@@ -37,6 +37,8 @@ pub struct Kernel {
     live: Option<Live>,
     /// The state before the next cell.
     state: Checkpoint,
+    /// Another state to go on from; the next cell goes there first.
+    target: Option<Checkpoint>,
     /// Whether the memory holds what a cell left that is to be undone; the next cell does that first.
     spoilt: bool,
     /// Whether the guest came back from its last turn, so that the store can serve another kernel.
@@ -56,7 +58,17 @@ pub(super) enum Keep {
 
 impl Kernel {
     pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint) -> Self {
-        Self { inner, slot: Some(slot), live, state, spoilt: false, at_rest: true }
+        Self { inner, slot: Some(slot), live, state, target: None, spoilt: false, at_rest: true }
+    }
+
+    /// Lets the kernel go on from another state of the same image. False where it is of another image: then nothing has
+    /// changed.
+    pub fn go_to(&mut self, state: &Checkpoint) -> bool {
+        let same = Arc::ptr_eq(&self.state.state().image, &state.state().image);
+        if same {
+            self.target = Some(state.clone());
+        }
+        same
     }
 
     /// Puts files into the working directory, before the next cell.
@@ -67,7 +79,7 @@ impl Kernel {
         if files.is_empty() {
             return Ok(());
         }
-        let mut fs = self.state.state().fs.clone();
+        let mut fs = self.checkpoint().state().fs.clone();
         fs.set_quota_limits(limits.disk_bytes, limits.open_files);
         for file in files {
             let refuse = |reason: String| SandboxError::File { path: file.path.clone(), reason };
@@ -84,6 +96,10 @@ impl Kernel {
 
     /// Gives the kernel other files, before its next cell.
     pub(super) fn set_files(&mut self, fs: Fs) {
+        if let Some(target) = &mut self.target {
+            *target = target.with_fs(fs);
+            return;
+        }
         if let Some(live) = &mut self.live {
             live.store.data_mut().wasi.fs = fs.clone();
         }
@@ -122,11 +138,12 @@ impl Kernel {
     }
 
     fn cell_work(&self, cell: &CellRequest) -> Work {
+        let state = self.target.as_ref().unwrap_or(&self.state);
         Work::Run {
             code: cell.code.clone(),
             name: cell.name.clone(),
-            count: self.state.count() + 1,
-            born: self.state.state().born,
+            count: state.count() + 1,
+            born: state.state().born,
             figure_format: "png",
         }
     }
@@ -296,8 +313,16 @@ impl Kernel {
         Ok(())
     }
 
-    /// Undoes the cell before, where it is to be undone.
+    /// Undoes the cell before, where it is to be undone, and goes to the state that is to be gone on from.
     fn roll_back(&mut self) -> Result<(), SandboxError> {
+        if let Some(target) = self.target.take() {
+            self.live = None;
+            let slot = self.slot.as_mut().and_then(Arc::get_mut);
+            let slot = slot.ok_or(SandboxError::Broken("a store outlived its kernel's rollback"))?;
+            slot.go_to(&self.state.state().delta, &target.state().delta, target.memory_bytes())?;
+            (self.state, self.spoilt) = (target, false);
+            return Ok(());
+        }
         if !self.spoilt {
             return Ok(());
         }
@@ -317,7 +342,7 @@ impl Kernel {
 
     /// The state after the last cell that was kept. Costs nothing: every cell leaves one.
     pub fn checkpoint(&self) -> Checkpoint {
-        self.state.clone()
+        self.target.as_ref().unwrap_or(&self.state).clone()
     }
 
     /// The files as the last turn left them, however it ended; none after a rollback.

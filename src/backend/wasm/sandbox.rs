@@ -20,7 +20,7 @@ use wasmtime::Engine;
 use super::checkpoint::Checkpoint;
 use super::kernel::Kernel;
 use super::machine::{Live, Machine};
-use super::memory::Slot;
+use super::memory::{Image, Slot};
 use super::runtime::RuntimeFiles;
 use super::runtime::cache::CacheError;
 use super::vfs::Fs;
@@ -33,6 +33,9 @@ use make::Recipe;
 
 /// Memory that a kernel of the warm image should have beside what is imported.
 const WARM_HEADROOM_BYTES: u64 = 64 << 20;
+
+/// A checkpoint with more pages is mapped as an image of its own: that is made once, and costs its whole size.
+const RESUMED_PAGES: usize = 8192;
 
 /// How the sandbox uses the machine.
 #[derive(Debug, Clone)]
@@ -112,6 +115,34 @@ pub struct SandboxStats {
     pub environments: usize,
 }
 
+/// What code starts from.
+pub enum StartPoint<'a> {
+    /// The runtime alone.
+    Boot,
+    /// The runtime with its data packages imported.
+    Warm(Warm<'a>),
+    /// An environment.
+    Environment(&'a EnvironmentBase),
+}
+
+/// The image with the data packages.
+pub struct Warm<'a>(&'a Base);
+
+impl StartPoint<'_> {
+    /// The names of what states may go on from where code would start here, its own first. States of one name are of
+    /// one image.
+    pub fn names(&self) -> Vec<String> {
+        const WARM: &str = "warm";
+        match self {
+            // More is imported there: that does no harm.
+            Self::Boot => vec!["boot".to_owned(), WARM.to_owned()],
+            // Not the other way round: what is imported here would be imported by a cell, which takes long.
+            Self::Warm(_) => vec![WARM.to_owned()],
+            Self::Environment(environment) => vec![environment.name()],
+        }
+    }
+}
+
 /// The sandbox. Cloning shares it.
 #[derive(Clone)]
 pub struct Sandbox(Arc<Inner>);
@@ -159,10 +190,43 @@ impl Sandbox {
         self.start(&self.0.boot)
     }
 
-    /// A kernel that nothing has run in: one of the environment, where there is one; else one for code that may import
-    /// the packages of the warm image, with those imported already where that fits into `limits`.
+    /// What code starts from: the environment, where there is one; else, for code that may import the packages of the
+    /// warm image, that one, where it fits into `limits`.
     ///
-    /// The first such kernel on a machine has to wait for the warm image, about as long as the imports take.
+    /// The first such code on a machine has to wait for the warm image, about as long as the imports take.
+    pub async fn start_point<'a>(
+        &'a self,
+        environment: Option<&'a EnvironmentBase>,
+        code: &str,
+        limits: &Limits,
+    ) -> StartPoint<'a> {
+        if let Some(environment) = environment {
+            return StartPoint::Environment(environment);
+        }
+        if !make::wants_warm(code) {
+            return StartPoint::Boot;
+        }
+        match self.warm().await {
+            Some(warm) if warm.checkpoint.memory_bytes() as u64 + WARM_HEADROOM_BYTES <= limits.memory_bytes => {
+                StartPoint::Warm(Warm(warm))
+            }
+            _ => StartPoint::Boot,
+        }
+    }
+
+    /// A kernel that nothing has run in.
+    ///
+    /// # Errors
+    /// When the system refuses memory.
+    pub async fn kernel_at(&self, start: &StartPoint<'_>, limits: &Limits) -> Result<Kernel, SandboxError> {
+        match start {
+            StartPoint::Boot => self.kernel(),
+            StartPoint::Warm(Warm(warm)) => self.start(warm),
+            StartPoint::Environment(environment) => self.kernel_in(environment, limits).await,
+        }
+    }
+
+    /// A kernel that nothing has run in, for this code: see [`Sandbox::start_point`].
     ///
     /// # Errors
     /// When the system refuses memory.
@@ -172,17 +236,7 @@ impl Sandbox {
         code: &str,
         limits: &Limits,
     ) -> Result<Kernel, SandboxError> {
-        if let Some(environment) = environment {
-            return self.kernel_in(environment, limits).await;
-        }
-        if !make::wants_warm(code) {
-            return self.kernel();
-        }
-        let Some(warm) = self.warm().await else { return self.kernel() };
-        if warm.checkpoint.memory_bytes() as u64 + WARM_HEADROOM_BYTES > limits.memory_bytes {
-            return self.kernel();
-        }
-        self.start(warm)
+        self.kernel_at(&self.start_point(environment, code, limits).await, limits).await
     }
 
     async fn warm(&self) -> Option<&Base> {
@@ -233,6 +287,26 @@ impl Sandbox {
         Ok(self.adopt(Arc::new(slot), None, state))
     }
 
+    /// A kernel that goes on from a checkpoint, whose own kernel does not: memory that is ready is used where there is
+    /// some.
+    ///
+    /// # Errors
+    /// When the system refuses memory.
+    pub fn resume(&self, checkpoint: &Checkpoint) -> Result<Kernel, SandboxError> {
+        if checkpoint.delta_pages() > RESUMED_PAGES {
+            return self.restore(checkpoint, false);
+        }
+        let image = &checkpoint.state().image;
+        let (slot, live) = match self.0.with_base(image, Base::take) {
+            Some(taken) => taken?,
+            None => (Arc::new(Slot::new(Arc::clone(image))?), None),
+        };
+        let start = Checkpoint::of_image(Arc::clone(image), checkpoint.state().fs.clone());
+        let mut kernel = self.adopt(slot, live, start);
+        kernel.go_to(checkpoint);
+        Ok(kernel)
+    }
+
     fn adopt(&self, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint) -> Kernel {
         self.0.kernels.fetch_add(1, Ordering::AcqRel);
         Kernel::new(Arc::clone(&self.0), slot, live, state)
@@ -273,17 +347,21 @@ impl Inner {
         self.warm.get().and_then(Option::as_ref)
     }
 
+    /// Does something with the base of an image, where that is one.
+    fn with_base<T>(&self, image: &Arc<Image>, work: impl FnOnce(&Base) -> T) -> Option<T> {
+        let environment = self.environments.find(image);
+        let environment = environment.as_ref().map(|found| &found.get().base);
+        let mut bases = [Some(&self.boot), self.made_warm(), environment].into_iter().flatten();
+        bases.find(|base| Arc::ptr_eq(image, base.image())).map(work)
+    }
+
     /// Takes a kernel's memory back, to be used again where it is of an image with a pool.
     pub fn recycle(self: &Arc<Self>, slot: Arc<Slot>, live: Option<Live>) {
         let inner = Arc::clone(self);
         // Not on the caller's thread: the answer to the client does not wait for it.
         self.machine.later(move || {
-            let environment = inner.environments.find(slot.image());
-            let environment = environment.as_ref().map(|found| &found.get().base);
-            let mut bases = [Some(&inner.boot), inner.made_warm(), environment].into_iter().flatten();
-            if let Some(base) = bases.find(|base| Arc::ptr_eq(slot.image(), base.image()))
-                && let Err(error) = base.refill(&inner.machine, slot, live)
-            {
+            let image = Arc::clone(slot.image());
+            if let Some(Err(error)) = inner.with_base(&image, |base| base.refill(&inner.machine, slot, live)) {
                 tracing::warn!(%error, "a kernel's memory could not be used again");
             }
             inner.kernels.fetch_sub(1, Ordering::AcqRel);

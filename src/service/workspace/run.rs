@@ -38,7 +38,7 @@ impl Workspace {
             Some(id) => self.enter(&self.chosen(user, Some(id)).await?).await?,
             None => self.base_of_document(user, &request.content).await?,
         };
-        self.0.service.render(request, base, watch).await
+        self.0.service.render(request, base, Some(user), watch).await
     }
 
     /// What runs in an environment of the user start from, by its name or id; nothing for one without packages.

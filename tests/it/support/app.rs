@@ -141,7 +141,7 @@ impl TestApp {
     /// What can be chosen.
     pub fn builder() -> Builder {
         let limits = Limits { wall_ms: 20_000, ..Limits::default() };
-        let service = ServiceConfig { limits, max_running: 8, max_queued: 8 };
+        let service = ServiceConfig { limits, max_running: 8, max_queued: 8, ..ServiceConfig::default() };
         Builder { service, http: HttpConfig::default(), ready: true, database_url: None, index_urls: None }
     }
 

@@ -48,6 +48,26 @@ impl PageMap {
         }
     }
 
+    /// The numbers of the pages that are not one and the same in both, in ascending order. Costs little where both come
+    /// from one map and most is shared.
+    pub fn difference(&self, other: &Self) -> impl Iterator<Item = usize> {
+        let count = self.chunks.len().max(other.chunks.len());
+        (0..count).flat_map(move |index| {
+            let (one, two) = (chunk_of(self, index), chunk_of(other, index));
+            let same = match (one, two) {
+                (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+                (one, two) => one.is_none() && two.is_none(),
+            };
+            let pages = if same { 0..0 } else { 0..CHUNK_PAGES };
+            pages
+                .filter(move |at| match (page_of(one, *at), page_of(two, *at)) {
+                    (Some(one), Some(two)) => !Arc::ptr_eq(one, two),
+                    (one, two) => one.is_some() || two.is_some(),
+                })
+                .map(move |at| index * CHUNK_PAGES + at)
+        })
+    }
+
     /// All pages in ascending order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Page)> {
         self.chunks.iter().enumerate().flat_map(|(index, chunk)| {
@@ -59,4 +79,12 @@ impl PageMap {
             })
         })
     }
+}
+
+fn chunk_of(map: &PageMap, index: usize) -> Option<&Arc<Chunk>> {
+    map.chunks.get(index)?.as_ref()
+}
+
+fn page_of(chunk: Option<&Arc<Chunk>>, at: usize) -> Option<&Arc<Page>> {
+    chunk?[at].as_ref()
 }

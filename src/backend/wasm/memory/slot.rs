@@ -182,6 +182,20 @@ impl Slot {
         Ok(())
     }
 
+    /// Brings the memory from the state `image + before` to the state `image + after` of `size` bytes; what was written
+    /// since the last scan may differ from the first.
+    ///
+    /// # Errors
+    /// What the system says; the slot must not be used again then.
+    pub fn go_to(&mut self, before: &PageMap, after: &PageMap, size: usize) -> io::Result<()> {
+        let changed = self.scan()?;
+        self.resize(size)?;
+        let image = Arc::clone(&self.image);
+        put(self.bytes_mut(), &image, after, changed.into_iter().flatten());
+        put(self.bytes_mut(), &image, after, before.difference(after));
+        Ok(())
+    }
+
     /// Brings the memory back to the state of the image, unless that means to put back more than `most_pages`: then it
     /// changes nothing and answers false.
     ///

@@ -95,6 +95,17 @@ impl EnvironmentBase {
         self.0.base.checkpoint.memory_bytes() as u64
     }
 
+    /// Names it and its directories: environments of one name are one.
+    pub fn name(&self) -> String {
+        let Key { name, layers } = &self.0.key;
+        let mut hasher = blake3::Hasher::new();
+        for layer in layers {
+            hasher.update(layer.as_os_str().as_encoded_bytes());
+            hasher.update(b"\0");
+        }
+        format!("{name} {}", hasher.finalize().to_hex())
+    }
+
     pub(super) fn get(&self) -> &Environment {
         &self.0
     }

@@ -5,6 +5,9 @@ use super::inode::{Directory, Ino, Inode, Kind};
 use super::table::Handle;
 use super::{Fs, ROOT, split_lower};
 
+/// What a file costs beside its bytes, more or less.
+const INODE_BYTES: u64 = 256;
+
 impl Fs {
     /// The first thing by which this file system differs from an `earlier` state of it, in words; none where a guest
     /// would find the same files, directories, links and open descriptors. Times and positions are not looked at.
@@ -32,6 +35,21 @@ impl Fs {
             None if now.len() != before.len() => Some("a descriptor was closed".to_owned()),
             None => None,
         }
+    }
+
+    /// Bytes of memory that it takes beside `other`, with which it may share files and pieces of files. Costs time in
+    /// proportion to what the guest owns.
+    pub fn bytes_beyond(&self, other: Option<&Self>) -> u64 {
+        let own = self.inodes.iter().map(|(number, inode)| {
+            let there = other.and_then(|other| other.inodes.get(number));
+            match (&inode.kind, there.map(|there| &there.kind)) {
+                (Kind::File(content), Some(Kind::File(there))) => content.bytes_beyond(Some(there)),
+                (Kind::File(content), _) => content.bytes_beyond(None).saturating_add(INODE_BYTES),
+                (_, Some(_)) => 0,
+                (_, None) => INODE_BYTES,
+            }
+        });
+        own.fold(0, u64::saturating_add)
     }
 
     /// One of a file's paths, for messages; within its layer where it lies in one.

@@ -33,6 +33,14 @@ impl Content {
         self.chunks.size() as u64
     }
 
+    /// Bytes of the chunks that the other does not share.
+    pub(super) fn bytes_beyond(&self, other: Option<&Self>) -> u64 {
+        let own = self.chunks.iter().filter(|(index, chunk)| {
+            !other.and_then(|other| other.chunks.get(*index)).is_some_and(|there| Arc::ptr_eq(there, chunk))
+        });
+        own.map(|(_, chunk)| chunk.capacity() as u64).fold(0, u64::saturating_add)
+    }
+
     /// Reads from `offset` and returns how many bytes there were: fewer than asked for only at the file's end.
     pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> usize {
         let there = self.len.saturating_sub(offset);

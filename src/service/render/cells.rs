@@ -1,0 +1,191 @@
+//! Running a document's cells: those that must be. What is known of the others stands in for them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{CellStatus, CellSummary, RenderEvent, RenderSender};
+use crate::backend::event_channel;
+use crate::backend::wasm::{Kernel, Sandbox, StartPoint};
+use crate::document::{self, CellKey, CellRef, Document};
+use crate::domain::{CellReport, CellRequest, Event, Limits, Outcome, UserId};
+use crate::service::ServiceError;
+use crate::service::admission::Admission;
+use crate::service::checkpoints::{Checkpoints, Known, Place};
+
+/// A document as a whole may take this many times as long as one of its cells; the cells left then are not run.
+const DOCUMENT_DEADLINES: u32 = 4;
+/// And it may show this many times as much; the cells left then can show nothing.
+const DOCUMENT_OUTPUTS: u64 = 4;
+
+/// What runs, and in what.
+pub(super) struct Run<'a> {
+    pub sandbox: &'a Sandbox,
+    pub admission: &'a Admission,
+    pub start: StartPoint<'a>,
+    pub document: &'a Document,
+    pub limits: &'a Limits,
+    pub stop_on_error: bool,
+    /// Where results are kept, and for whom.
+    pub keeper: Option<(&'a Arc<Checkpoints>, UserId)>,
+    /// Whether what is known counts for nothing.
+    pub fresh: bool,
+    pub watch: Option<&'a RenderSender>,
+}
+
+/// What came of a cell.
+pub(super) struct Done {
+    pub report: Arc<CellReport>,
+    pub status: CellStatus,
+}
+
+/// Where the cells that run go on.
+struct Beginning {
+    kernel: Kernel,
+    keys: Vec<CellKey>,
+    place: Option<Place>,
+}
+
+impl Run<'_> {
+    /// The cells' results, in order; fewer than there are cells where some were not run.
+    pub async fn cells(&self) -> Result<Vec<Done>, ServiceError> {
+        let (keys, mut known) = self.known();
+        let count = self.document.cells().count();
+        let failed = known.reports.iter().position(|report| report.outcome != Outcome::Completed);
+        let ends_there = failed.filter(|_| self.stop_on_error);
+        if let Some(failed) = ends_there {
+            known.reports.truncate(failed + 1);
+        } else if known.reports.len() < count {
+            let behind = known.resume.as_ref().map_or(0, |(behind, ..)| *behind);
+            known.reports.truncate(behind);
+        }
+        let mut done = self.tell_known(known.reports);
+        if ends_there.is_some() || done.len() == count {
+            return Ok(done);
+        }
+        let _permit = self.admission.enter().await?;
+        let beginning = match known.resume {
+            Some((_, state, place)) => {
+                let parked = self.keeper.and_then(|(checkpoints, user)| checkpoints.unpark(user, &state));
+                let kernel = parked.map_or_else(|| self.sandbox.resume(&state), Ok)?;
+                Beginning { kernel, keys, place: Some(place) }
+            }
+            None => {
+                let kernel = self.sandbox.kernel_at(&self.start, self.limits).await?;
+                let own = self.start.names().into_iter().next().unwrap_or_default();
+                Beginning { kernel, keys: document::keys(self.document, &own, self.limits), place: None }
+            }
+        };
+        self.run(beginning, &mut done).await?;
+        Ok(done)
+    }
+
+    /// What is known of the document's first cells, and the keys under which it is.
+    fn known(&self) -> (Vec<CellKey>, Known) {
+        let Some((checkpoints, user)) = self.keeper.filter(|_| !self.fresh) else { return Default::default() };
+        let known = self.start.names().into_iter().map(|name| {
+            let keys = document::keys(self.document, &name, self.limits);
+            let known = checkpoints.known(user, &keys);
+            (keys, known)
+        });
+        // Of two that are equally long, the first.
+        let longest = known.reduce(|one, other| if other.1.reports.len() > one.1.reports.len() { other } else { one });
+        longest.unwrap_or_default()
+    }
+
+    fn tell_known(&self, reports: Vec<Arc<CellReport>>) -> Vec<Done> {
+        let cells = self.document.cells().zip(reports);
+        let told = cells.map(|(cell, report)| {
+            if let Some(watch) = self.watch {
+                for output in &report.outputs {
+                    let event = Event::Output { output: output.clone() };
+                    watch.send(RenderEvent::Output { cell: cell.index, event });
+                }
+            }
+            let done = Done { report, status: CellStatus::Cached };
+            self.tell_done(cell, &done);
+            done
+        });
+        told.collect()
+    }
+
+    fn tell_done(&self, cell: CellRef<'_>, done: &Done) {
+        if let Some(watch) = self.watch {
+            let summary = CellSummary::new(cell, done);
+            watch.send(RenderEvent::CellDone { cell: cell.index, summary });
+        }
+    }
+
+    /// Runs the cells that are not done yet, one after another.
+    async fn run(&self, beginning: Beginning, done: &mut Vec<Done>) -> Result<(), ServiceError> {
+        let started = Instant::now();
+        let budget_ms = self.limits.wall_ms.saturating_mul(u64::from(DOCUMENT_DEADLINES));
+        let shown = done.iter().map(|done| done.report.output_bytes).fold(0, u64::saturating_add);
+        let mut left_bytes = self.limits.output_bytes.saturating_mul(DOCUMENT_OUTPUTS).saturating_sub(shown);
+        let Beginning { kernel, keys, mut place } = beginning;
+        let mut kernel = Some(kernel);
+        // Nothing is kept behind a cell whose result is not.
+        let mut keeper = self.keeper;
+        let mut cells = self.document.cells().skip(done.len()).peekable();
+        while let (Some(cell), Some(before)) = (cells.next(), kernel.take()) {
+            let spent_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let left_ms = budget_ms.saturating_sub(spent_ms);
+            if left_ms == 0 {
+                break;
+            }
+            let is_whole = self.limits.wall_ms <= left_ms;
+            let (wall_ms, output_bytes) = (self.limits.wall_ms.min(left_ms), self.limits.output_bytes.min(left_bytes));
+            let limits = Limits { wall_ms, output_bytes, ..self.limits.clone() };
+            let name = format!("cell {}", cell.index + 1);
+            let request = CellRequest { code: cell.code.to_owned(), name, stdin: Vec::new(), limits };
+            let is_last = cells.peek().is_none() && self.keeper.is_none();
+            let report;
+            (kernel, report) = self.run_cell(before, request, is_last, cell.index).await?;
+            left_bytes = left_bytes.saturating_sub(report.output_bytes);
+            let report = Arc::new(report);
+            if let (Some((checkpoints, user)), Some(kernel), Some(key)) = (keeper, &kernel, keys.get(cell.index)) {
+                // One that had less time than its key says may end otherwise another time.
+                let kept = is_whole.then(|| checkpoints.keep(user, place, *key, &report, &kernel.checkpoint()));
+                place = kept.flatten();
+                keeper = keeper.filter(|_| place.is_some());
+            }
+            let ended = Done { report, status: CellStatus::Executed };
+            self.tell_done(cell, &ended);
+            let failed = ended.report.outcome != Outcome::Completed;
+            done.push(ended);
+            if failed && self.stop_on_error {
+                break;
+            }
+        }
+        if let (Some((checkpoints, user)), Some(kernel)) = (self.keeper, kernel) {
+            checkpoints.park(user, kernel);
+        }
+        Ok(())
+    }
+
+    /// Runs a cell. After the last one there is no kernel where nobody wants its state.
+    async fn run_cell(
+        &self,
+        kernel: Kernel,
+        request: CellRequest,
+        is_last: bool,
+        cell: usize,
+    ) -> Result<(Option<Kernel>, CellReport), ServiceError> {
+        let (sender, mut receiver) = event_channel();
+        let forward = async {
+            while let (Some(event), Some(watch)) = (receiver.next().await, self.watch) {
+                watch.send(RenderEvent::Output { cell, event });
+            }
+        };
+        let run = async {
+            let (sender, cancel) = (self.watch.is_some().then_some(sender), CancellationToken::new());
+            if is_last {
+                return Ok::<_, ServiceError>((None, kernel.run_once(request, sender, cancel).await?));
+            }
+            let (kernel, report) = kernel.run(request, sender, cancel).await?;
+            Ok((Some(kernel), report))
+        };
+        tokio::join!(run, forward).0
+    }
+}
