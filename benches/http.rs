@@ -112,7 +112,7 @@ fn quick(clients: &Clients, references: &References, table: &mut Table) -> Resul
 
     let render = Request {
         path: "/api/v1/render",
-        body: Some(json!({"content": DOCUMENT})),
+        body: Some(json!({"content": DOCUMENT, "fresh": true})),
         check: |answer| {
             answer["rendered"].as_str().is_some_and(|html| html.contains("<td>16</td>") && html.contains("10"))
         },

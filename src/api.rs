@@ -15,6 +15,7 @@ mod extract;
 mod guard;
 mod health;
 mod jobs;
+mod kernels;
 mod layers;
 mod metrics;
 mod openapi;
@@ -47,6 +48,16 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(render::render))
         .routes(routes!(render::preview))
         .routes(routes!(render::validate))
+        .routes(routes!(kernels::list, kernels::create))
+        .routes(routes!(kernels::show, kernels::delete))
+        .routes(routes!(kernels::execute))
+        .routes(routes!(kernels::interrupt))
+        .routes(routes!(kernels::restart))
+        .routes(routes!(kernels::fork))
+        .routes(routes!(kernels::checkpoints))
+        .routes(routes!(kernels::restore))
+        .routes(routes!(kernels::complete))
+        .routes(routes!(kernels::inspect))
         .routes(routes!(environments::list, environments::create))
         .routes(routes!(environments::stats))
         .routes(routes!(environments::templates))

@@ -8,6 +8,7 @@ mod environment;
 mod id;
 mod install;
 mod job;
+mod kernel;
 mod limits;
 mod lockfile;
 mod outcome;
@@ -21,9 +22,10 @@ pub use environment::{
     BackendKind, BadEnvironmentName, Environment, EnvironmentContents, EnvironmentName, EnvironmentPackage,
     EnvironmentStats, EnvironmentStatus,
 };
-pub use id::{BadId, EnvironmentId, JobId, KeyId, UserId};
+pub use id::{BadId, CheckpointId, EnvironmentId, JobId, KernelId, KeyId, UserId};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
+pub use kernel::{CheckpointInfo, Completion, Inspection, KernelInfo, KernelState};
 pub use limits::{LimitError, Limits, LimitsRequest};
 pub use lockfile::{LockedPackage, LockedWheel, Lockfile};
 pub use outcome::Outcome;

@@ -6,6 +6,7 @@ mod checkpoints;
 mod error;
 mod execute;
 pub mod install;
+mod kernels;
 pub mod prepare;
 mod render;
 mod scripts;
@@ -22,6 +23,7 @@ pub use accounts::{Accounts, CreateKey, CreateUser, CreatedKey, CreatedUser, Nob
 pub use checkpoints::{CheckpointConfig, CheckpointStats};
 pub use error::ServiceError;
 pub use execute::{ExecuteRequest, RequestFile};
+pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, KernelConfig, Kernels, RestoreKernel};
 use render::off_the_server_threads;
 pub use render::{CellStatus, CellSummary, RenderEvent, RenderFormat, RenderReport, RenderRequest, RenderSender};
 pub use scripts::Scripts;
@@ -173,6 +175,10 @@ impl Service {
             ready_kernels: sandbox.map_or(0, |stats| stats.ready),
             checkpoints: self.0.checkpoints.stats(),
         }
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
     }
 
     fn sandbox(&self) -> Result<&Sandbox, ServiceError> {

@@ -21,6 +21,7 @@ use crate::domain::{Event, InstallEvent, JobEvent};
     ),
     tags(
         (name = "run", description = "Run code, render documents"),
+        (name = "kernels", description = "Interpreters that stay between cells"),
         (name = "environments", description = "Named sets of packages"),
         (name = "packages", description = "What is in an environment"),
         (name = "jobs", description = "Work that goes on when nobody waits for it"),

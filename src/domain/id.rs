@@ -56,4 +56,8 @@ ids! {
     EnvironmentId,
     /// A job.
     JobId,
+    /// A kernel.
+    KernelId,
+    /// A state of a kernel.
+    CheckpointId,
 }

@@ -21,7 +21,7 @@ pub use templates::{TEMPLATES, Template};
 use super::install::{InstallError, Installer};
 use super::scripts::Scripts;
 use super::turns::Turns;
-use super::{Service, ServiceError, Share, Shares};
+use super::{KernelConfig, Kernels, Service, ServiceError, Share, Shares};
 use crate::domain::{EnvironmentId, UserId};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
@@ -41,6 +41,7 @@ struct Inner {
     installer: Installer,
     directories: Arc<Environments>,
     scripts: Scripts,
+    kernels: Kernels,
     queue: Queue,
     /// (Among servers, the database's compare-and-set decides; taking turns spares the loser its work.)
     turns: Turns<EnvironmentId>,
@@ -74,6 +75,7 @@ impl Workspace {
         Ok(Self(Arc::new(Inner {
             directories: Arc::new(directories),
             scripts: Scripts::open(&parts.cache_dir, parts.installer.clone())?,
+            kernels: Kernels::new(parts.service.clone(), KernelConfig::default()),
             service: parts.service,
             queue: Queue::new(parts.database.clone(), QueueOptions::default()),
             database: parts.database,
@@ -88,6 +90,11 @@ impl Workspace {
     /// What runs code.
     pub fn service(&self) -> &Service {
         &self.0.service
+    }
+
+    /// Interpreters that stay between cells.
+    pub fn kernels(&self) -> &Kernels {
+        &self.0.kernels
     }
 
     /// What knows who has what.

@@ -11,6 +11,7 @@ mod guests;
 mod incremental;
 mod jobs;
 mod kernel;
+mod kernels;
 mod layering;
 mod limits;
 mod memory;

@@ -18,7 +18,7 @@ pub struct Checkpoint(Arc<Inner>);
 struct Inner {
     state: State,
     /// The same memory as an image of its own, once somebody restored it.
-    flat: OnceLock<Arc<Image>>,
+    flat: Arc<OnceLock<Arc<Image>>>,
 }
 
 /// What a checkpoint is made of.
@@ -45,7 +45,7 @@ pub(super) struct State {
 
 impl Checkpoint {
     pub(super) fn new(state: State) -> Self {
-        Self(Arc::new(Inner { state, flat: OnceLock::new() }))
+        Self(Arc::new(Inner { state, flat: Arc::default() }))
     }
 
     /// The state of an image that nothing has run on.
@@ -64,14 +64,19 @@ impl Checkpoint {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The same state for a fork.
-    pub(super) fn forked(&self) -> Self {
-        Self::new(State { born: true, ..self.0.state.clone() })
+    /// The same state for a fork: whoever goes on from it gets random numbers of its own.
+    pub fn forked(&self) -> Self {
+        self.like(State { born: true, ..self.0.state.clone() })
     }
 
     /// The same state with other files.
     pub(super) fn with_fs(&self, fs: Fs) -> Self {
-        Self::new(State { fs, ..self.0.state.clone() })
+        self.like(State { fs, ..self.0.state.clone() })
+    }
+
+    /// Another state of the same memory.
+    fn like(&self, state: State) -> Self {
+        Self(Arc::new(Inner { state, flat: Arc::clone(&self.0.flat) }))
     }
 
     /// Cells run so far.

@@ -4,8 +4,10 @@ use super::Workspace;
 use crate::backend::EventSender;
 use crate::backend::wasm::EnvironmentBase;
 use crate::document;
-use crate::domain::{Environment, EnvironmentId, ExecuteReport, UserId};
-use crate::service::{ExecuteRequest, RenderReport, RenderRequest, RenderSender, ServiceError, off_the_server_threads};
+use crate::domain::{Environment, EnvironmentId, ExecuteReport, KernelInfo, UserId};
+use crate::service::{
+    CreateKernel, ExecuteRequest, RenderReport, RenderRequest, RenderSender, ServiceError, off_the_server_threads,
+};
 
 impl Workspace {
     /// Runs code in a fresh kernel of an environment. Dropping the future ends the code.
@@ -39,6 +41,17 @@ impl Workspace {
             None => self.base_of_document(user, &request.content).await?,
         };
         self.0.service.render(request, base, Some(user), watch).await
+    }
+
+    /// Makes a kernel in an environment: the one that the request names, or else the user's default one.
+    ///
+    /// # Errors
+    /// There is no such environment, a limit is none, or the user has as many kernels as one may.
+    pub async fn create_kernel(&self, user: UserId, request: CreateKernel) -> Result<KernelInfo, ServiceError> {
+        let environment = self.chosen(user, request.environment_id).await?;
+        let base = self.enter(&environment).await?;
+        let request = CreateKernel { environment_id: Some(environment.id), ..request };
+        self.0.kernels.create(user, request, base).await
     }
 
     /// What runs in an environment of the user start from, by its name or id; nothing for one without packages.

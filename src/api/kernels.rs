@@ -1,0 +1,202 @@
+//! `/api/v1/kernels`: interpreters that stay between cells.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::error::Problems;
+use super::extract::{ApiJson, ApiPath, Caller, WantsEvents};
+use super::request_id::RequestId;
+use super::{ApiError, App, sse};
+use crate::backend::{EventSender, event_channel};
+use crate::domain::{CheckpointInfo, Completion, ExecuteReport, Inspection, KernelId, KernelInfo, UserId};
+use crate::metrics;
+use crate::service::{At, CreateKernel, ExecuteCell, ForkKernel, RestoreKernel};
+
+/// Kernels.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct KernelList {
+    /// All of yours, the eldest first.
+    pub kernels: Vec<KernelInfo>,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// Checkpoints of a kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CheckpointList {
+    /// Those that are kept, the eldest first.
+    pub checkpoints: Vec<CheckpointInfo>,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// Make a kernel. It ends with the server, or when there is no room for it any more.
+#[utoipa::path(post, path = "/api/v1/kernels", tag = "kernels", request_body = CreateKernel, responses(
+    (status = 201, description = "The kernel", body = KernelInfo), Problems))]
+pub async fn create(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiJson(request): ApiJson<CreateKernel>,
+) -> Result<(StatusCode, Json<KernelInfo>), ApiError> {
+    Ok((StatusCode::CREATED, Json(app.run(app.workspace().create_kernel(user.id, request)).await?)))
+}
+
+/// Your kernels.
+#[utoipa::path(get, path = "/api/v1/kernels", tag = "kernels", responses(
+    (status = 200, description = "All of them", body = KernelList), Problems))]
+pub async fn list(State(app): State<App>, Caller(user): Caller) -> Json<KernelList> {
+    let kernels = app.workspace().kernels().list(user.id);
+    Json(KernelList { total: kernels.len() as u64, kernels })
+}
+
+/// A kernel.
+#[utoipa::path(get, path = "/api/v1/kernels/{id}", tag = "kernels", params(("id" = KernelId, Path)), responses(
+    (status = 200, description = "The kernel", body = KernelInfo), Problems))]
+pub async fn show(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+) -> Result<Json<KernelInfo>, ApiError> {
+    Ok(Json(app.workspace().kernels().show(user.id, id)?))
+}
+
+/// Delete a kernel. A cell that it runs is cancelled.
+#[utoipa::path(delete, path = "/api/v1/kernels/{id}", tag = "kernels", params(("id" = KernelId, Path)), responses(
+    (status = 204, description = "It is gone"), Problems))]
+pub async fn delete(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+) -> Result<StatusCode, ApiError> {
+    app.workspace().kernels().delete(user.id, id)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Run a cell in a kernel, after those that came before.
+///
+/// A cell that hits a limit or is cancelled is undone: the kernel goes on from where it was. With `Accept:
+/// text/event-stream` the answer is a stream of events, as for `execute`. Closing the connection cancels the cell.
+#[utoipa::path(post, path = "/api/v1/kernels/{id}/execute", tag = "kernels", params(("id" = KernelId, Path)),
+    request_body = ExecuteCell, responses(
+    (status = 200, description = "How the cell ended: also its own failure is a success of the request",
+     content((ExecuteReport = "application/json"), (String = "text/event-stream"))), Problems))]
+pub async fn execute(
+    State(app): State<App>,
+    Caller(user): Caller,
+    WantsEvents(wants_events): WantsEvents,
+    request_id: RequestId,
+    ApiPath(id): ApiPath<KernelId>,
+    ApiJson(request): ApiJson<ExecuteCell>,
+) -> Result<Response, ApiError> {
+    if !wants_events {
+        return Ok(Json(run(&app, user.id, id, request, None).await?).into_response());
+    }
+    let (sender, receiver) = event_channel();
+    let events = stream::unfold(receiver, |mut receiver| async {
+        let event = receiver.next().await?;
+        Some((sse::event(sse::name(&event), &event), receiver))
+    });
+    sse::answer(events, async move { run(&app, user.id, id, request, Some(sender)).await }, request_id).await
+}
+
+async fn run(
+    app: &App,
+    user: UserId,
+    id: KernelId,
+    request: ExecuteCell,
+    events: Option<EventSender>,
+) -> Result<ExecuteReport, ApiError> {
+    let report = app.run(app.workspace().kernels().execute(user, id, request, events)).await?;
+    metrics::cell_ended(&report.outcome, report.fuel_used, report.wall_ms);
+    Ok(report)
+}
+
+/// Cancel the cell that a kernel runs, if it runs one. It is undone.
+#[utoipa::path(post, path = "/api/v1/kernels/{id}/interrupt", tag = "kernels", params(("id" = KernelId, Path)), responses(
+    (status = 200, description = "The kernel as it is now; the cell ends soon", body = KernelInfo), Problems))]
+pub async fn interrupt(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+) -> Result<Json<KernelInfo>, ApiError> {
+    Ok(Json(app.workspace().kernels().interrupt(user.id, id)?))
+}
+
+/// Let a kernel begin anew. Its checkpoints go.
+#[utoipa::path(post, path = "/api/v1/kernels/{id}/restart", tag = "kernels", params(("id" = KernelId, Path)), responses(
+    (status = 200, description = "The kernel as it is now", body = KernelInfo), Problems))]
+pub async fn restart(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+) -> Result<Json<KernelInfo>, ApiError> {
+    Ok(Json(app.run(app.workspace().kernels().restart(user.id, id)).await?))
+}
+
+/// Make kernels that know what this one knows; each goes its own way, with random numbers of its own.
+#[utoipa::path(post, path = "/api/v1/kernels/{id}/fork", tag = "kernels", params(("id" = KernelId, Path)),
+    request_body = ForkKernel, responses(
+    (status = 201, description = "The new ones", body = KernelList), Problems))]
+pub async fn fork(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+    ApiJson(request): ApiJson<ForkKernel>,
+) -> Result<(StatusCode, Json<KernelList>), ApiError> {
+    let kernels = app.workspace().kernels().fork(user.id, id, &request)?;
+    Ok((StatusCode::CREATED, Json(KernelList { total: kernels.len() as u64, kernels })))
+}
+
+/// The states that a kernel can go back to: one behind each of its last cells.
+#[utoipa::path(get, path = "/api/v1/kernels/{id}/checkpoints", tag = "kernels", params(("id" = KernelId, Path)), responses(
+    (status = 200, description = "The checkpoints", body = CheckpointList), Problems))]
+pub async fn checkpoints(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+) -> Result<Json<CheckpointList>, ApiError> {
+    let checkpoints = app.workspace().kernels().checkpoints(user.id, id)?;
+    Ok(Json(CheckpointList { total: checkpoints.len() as u64, checkpoints }))
+}
+
+/// Take a kernel back to a checkpoint. Those behind it stay: it can go there again.
+#[utoipa::path(post, path = "/api/v1/kernels/{id}/restore", tag = "kernels", params(("id" = KernelId, Path)),
+    request_body = RestoreKernel, responses(
+    (status = 200, description = "The kernel as it is now", body = KernelInfo), Problems))]
+pub async fn restore(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+    ApiJson(request): ApiJson<RestoreKernel>,
+) -> Result<Json<KernelInfo>, ApiError> {
+    Ok(Json(app.run(app.workspace().kernels().restore(user.id, id, request)).await?))
+}
+
+/// What can stand at a place in code: names that the kernel knows. It does not notice the question.
+#[utoipa::path(post, path = "/api/v1/kernels/{id}/complete", tag = "kernels", params(("id" = KernelId, Path)),
+    request_body = At, responses((status = 200, description = "The names", body = Completion), Problems))]
+pub async fn complete(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+    ApiJson(at): ApiJson<At>,
+) -> Result<Json<Completion>, ApiError> {
+    Ok(Json(app.run(app.workspace().kernels().complete(user.id, id, at)).await?))
+}
+
+/// What is known of the name at a place in code. The kernel does not notice the question.
+#[utoipa::path(post, path = "/api/v1/kernels/{id}/inspect", tag = "kernels", params(("id" = KernelId, Path)),
+    request_body = At, responses((status = 200, description = "What is known", body = Inspection), Problems))]
+pub async fn inspect(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+    ApiJson(at): ApiJson<At>,
+) -> Result<Json<Inspection>, ApiError> {
+    Ok(Json(app.run(app.workspace().kernels().inspect(user.id, id, at)).await?))
+}

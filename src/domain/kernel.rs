@@ -1,0 +1,98 @@
+//! Kernels: interpreters that stay between cells.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::text_enum::text_enum;
+use super::{CheckpointId, EnvironmentId, KernelId, Limits};
+
+/// How a kernel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum KernelState {
+    /// It waits for a cell.
+    Idle,
+    /// It runs one.
+    Busy,
+    /// It has gone: there was no room for it. A restart brings it back, without what it knew.
+    Dead,
+}
+
+text_enum!(KernelState, "state" {
+    Idle => "idle",
+    Busy => "busy",
+    Dead => "dead",
+});
+
+/// A kernel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KernelInfo {
+    /// The id.
+    pub id: KernelId,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// The environment it began in.
+    pub environment_id: Option<EnvironmentId>,
+    /// The kernel that it was forked from.
+    pub forked_from: Option<KernelId>,
+    /// How it is.
+    pub state: KernelState,
+    /// How many cells have left their mark in it.
+    pub execution_count: u64,
+    /// The checkpoint that it is at; none before its first cell, or when that checkpoint is kept no more.
+    pub checkpoint_id: Option<CheckpointId>,
+    /// What each of its cells may use.
+    pub limits: Limits,
+    /// Bytes that its state and its checkpoints take beside what it started from.
+    pub size_bytes: u64,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When a cell of it began or ended last.
+    #[schema(value_type = String, format = DateTime)]
+    pub last_used_at: Timestamp,
+}
+
+/// The state of a kernel behind one of its cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CheckpointInfo {
+    /// The id.
+    pub id: CheckpointId,
+    /// The cell's number.
+    pub execution_count: u64,
+    /// The beginning of its code.
+    pub code: String,
+    /// Bytes that the state takes beside the one before.
+    pub size_bytes: u64,
+    /// When the cell ended.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// What can stand at a place in code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Completion {
+    /// The names, at most 500.
+    pub matches: Vec<String>,
+    /// The part of the code that they take the place of, in characters: its beginning.
+    pub cursor_start: usize,
+    /// And its end.
+    pub cursor_end: usize,
+}
+
+/// What is known of the name at a place in code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Inspection {
+    /// Whether there is something of that name.
+    pub found: bool,
+    /// The name.
+    pub name: String,
+    /// The type of what it names.
+    pub type_name: Option<String>,
+    /// How it is called.
+    pub signature: Option<String>,
+    /// Its documentation.
+    pub documentation: Option<String>,
+    /// Its value in short.
+    pub text: Option<String>,
+}

@@ -1,0 +1,56 @@
+//! Where there is no room, kernels give way: the one that was used longest ago first, and never one that runs.
+
+use pymd::domain::{KernelState, UserId};
+use pymd::service::{CreateKernel, ExecuteCell, KernelConfig, Kernels, Service, ServiceConfig, ServiceError};
+
+use crate::support::sandbox;
+
+async fn kernels(config: KernelConfig) -> Kernels {
+    let service = Service::new(ServiceConfig::default());
+    service.set_ready(sandbox().await.clone(), "the runtime".to_owned(), "3".to_owned());
+    Kernels::new(service, config)
+}
+
+fn cell(code: &str) -> ExecuteCell {
+    ExecuteCell { code: code.to_owned(), ..ExecuteCell::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_kernel_used_longest_ago_gives_way() {
+    let kernels = kernels(KernelConfig { bytes: 50 << 20, ..KernelConfig::default() }).await;
+    let user = UserId::new();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let id = kernels.create(user, CreateKernel::default(), None).await.unwrap().id;
+        kernels.execute(user, id, cell("x = bytearray(b'x' * 20_000_000)"), None).await.unwrap();
+        ids.push(id);
+    }
+    let states: Vec<_> = kernels.list(user).into_iter().map(|kernel| kernel.state).collect();
+    assert_eq!(states, [KernelState::Dead, KernelState::Idle, KernelState::Idle]);
+    let error = kernels.execute(user, ids[0], cell("x"), None).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Conflict { .. }) && error.to_string().contains("restart"), "{error}");
+    assert!(kernels.fork(user, ids[0], &Default::default()).is_err());
+    let alive = kernels.restart(user, ids[0]).await.unwrap();
+    assert_eq!((alive.state, alive.execution_count, alive.size_bytes), (KernelState::Idle, 0, 0));
+    let report = kernels.execute(user, ids[0], cell("print(1)"), None).await.unwrap();
+    assert_eq!(report.stdout, "1\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_eldest_checkpoints_give_way() {
+    let kernels = kernels(KernelConfig { kernel_bytes: 30 << 20, idle_ms: 0, ..KernelConfig::default() }).await;
+    let user = UserId::new();
+    let id = kernels.create(user, CreateKernel::default(), None).await.unwrap().id;
+    for number in 0..6 {
+        let code = format!("x = bytearray(bytes([{}]) * 8_000_000)", number + 1);
+        kernels.execute(user, id, cell(&code), None).await.unwrap();
+    }
+    let kept = kernels.checkpoints(user, id).unwrap();
+    assert!((1..=4).contains(&kept.len()), "{kept:?}");
+    assert_eq!(kept.last().unwrap().execution_count, 6);
+    let info = kernels.show(user, id).unwrap();
+    assert!(info.size_bytes <= 30 << 20, "{info:?}");
+    assert_eq!(info.checkpoint_id, Some(kept.last().unwrap().id));
+    let report = kernels.execute(user, id, cell("print(x[0], len(x))"), None).await.unwrap();
+    assert_eq!(report.stdout, "6 8000000\n");
+}

@@ -1,0 +1,47 @@
+//! Forks: all that the kernel knew, and then each its own way.
+
+use super::{KERNELS, Notebook};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forks_know_the_same_and_go_their_own_ways() {
+    let notebook = Notebook::open().await;
+    notebook
+        .run("import random\nx = [0]\nf = open('file', 'w')\nf.write('before ')\ng = iter(range(9))\nnext(g)")
+        .await;
+    let forks = notebook.fork(3).await;
+    let mut drawn = Vec::new();
+    for (number, fork) in forks.iter().enumerate() {
+        let code =
+            format!("x.append({number}); f.write('{number}'); f.flush(); print(x, next(g), open('file').read())");
+        assert_eq!(notebook.prints(fork, &code).await, format!("[0, {number}] 1 before {number}\n"));
+        drawn.push(notebook.prints(fork, "print(random.random())").await);
+    }
+    drawn.push(notebook.run("print(random.random())").await);
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!(drawn.len(), 4, "random numbers of their own: {drawn:?}");
+    assert_eq!(notebook.run("f.flush(); print(x, next(g), open('file').read())").await, "[0] 1 before \n");
+    let list = notebook.app.get(KERNELS).await.json();
+    assert_eq!(list["kernels"][2]["forked_from"], notebook.kernel.as_str());
+    notebook.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_forks_of_much_memory_hold_little_more_than_one() {
+    let notebook = Notebook::open().await;
+    notebook.run("import numpy as np\ntable = np.arange(6_000_000)").await;
+    let one = notebook.shown().await["size_bytes"].as_u64().unwrap();
+    assert!(one > 48_000_000, "{one}");
+    let forks = notebook.fork(100).await;
+    for fork in forks.iter().step_by(20) {
+        let sum = notebook.prints(fork, "table[0] = 5; print(int(table.sum()))").await;
+        assert_eq!(sum, "17999997000005\n");
+    }
+    let list = notebook.app.get(KERNELS).await.json();
+    let sizes = list["kernels"].as_array().unwrap().iter().map(|one| one["size_bytes"].as_u64().unwrap());
+    let all: u64 = sizes.sum();
+    assert!(all < one * 2, "{one} {all}");
+    assert_eq!(notebook.run("print(int(table.sum()))").await, "17999997000000\n");
+    notebook.post(&notebook.kernel, "fork", serde_json::json!({"count": 100})).await.problem(409, "conflict");
+    notebook.app.stop().await;
+}
