@@ -4,6 +4,7 @@
 //! what the REST API shows.
 
 mod cell;
+mod document;
 mod environment;
 mod id;
 mod install;
@@ -18,11 +19,15 @@ mod text_enum;
 mod user;
 
 pub use cell::{CellReport, CellRequest, Event, ExecuteReport, InputFile};
+pub use document::{
+    AttachedFile, BadDocumentTitle, BadFilePath, BadTag, Document, DocumentFormat, DocumentQuery, DocumentSort,
+    DocumentSummary, DocumentTitle, DocumentVersion, FilePath, SortOrder, Tag, TagCount, VersionSummary,
+};
 pub use environment::{
     BackendKind, BadEnvironmentName, Environment, EnvironmentContents, EnvironmentName, EnvironmentPackage,
     EnvironmentStats, EnvironmentStatus,
 };
-pub use id::{BadId, CheckpointId, EnvironmentId, JobId, KernelId, KeyId, UserId};
+pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, JobId, KernelId, KeyId, UserId};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
 pub use kernel::{CheckpointInfo, Completion, Inspection, KernelInfo, KernelState};

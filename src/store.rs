@@ -5,11 +5,14 @@
 //!
 //! ```text
 //! users ─┬─ api_keys            tiers: what users may have
+//!        ├─ documents ─┬─ document_versions, document_tags, document_search
+//!        │             └─ document_files ─── objects, document_publications
 //!        ├─ environments ── environment_packages
 //!        └─ jobs ── job_events
 //! ```
 
 mod database;
+mod documents;
 mod environments;
 mod error;
 mod jobs;
@@ -22,6 +25,7 @@ mod url;
 mod users;
 
 pub use database::{Database, DatabaseOptions};
+pub use documents::{Attached, DocumentChange, DocumentError, NewDocument, NewFile, StoredFile};
 pub use environments::{EnvironmentError, InstalledPackage, NewEnvironment, Switch};
 pub use error::StoreError;
 pub use jobs::{Expired, JobError, Lease, LeaseLost, NewJob};

@@ -16,7 +16,14 @@ use crate::service::{RenderFormat, RenderReport, RenderRequest, Scripts, Service
 use crate::telemetry;
 
 /// What a document's own environment may have: the machine is the caller's own.
-const QUOTAS: Quotas = Quotas { environments: 0, packages_per_environment: 500, environment_bytes: 10 << 30 };
+const QUOTAS: Quotas = Quotas {
+    environments: 0,
+    packages_per_environment: 500,
+    environment_bytes: 10 << 30,
+    documents: 0,
+    document_bytes: 0,
+    attached_bytes: 0,
+};
 
 /// What to render, and how.
 #[derive(Debug, Args)]

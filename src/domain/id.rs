@@ -60,4 +60,6 @@ ids! {
     KernelId,
     /// A state of a kernel.
     CheckpointId,
+    /// A document.
+    DocumentId,
 }

@@ -62,6 +62,45 @@ pub struct Quotas {
     pub packages_per_environment: u64,
     /// Bytes of the packages of one environment.
     pub environment_bytes: u64,
+    /// Documents, those in the bin left out.
+    #[serde(default = "Quotas::usual_documents")]
+    pub documents: u64,
+    /// Bytes of the text of one document.
+    #[serde(default = "Quotas::usual_document_bytes")]
+    pub document_bytes: u64,
+    /// Bytes of all files of all documents, those in the bin included.
+    #[serde(default = "Quotas::usual_attached_bytes")]
+    pub attached_bytes: u64,
+}
+
+/// What the tier FREE has.
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            environments: 3,
+            packages_per_environment: 50,
+            environment_bytes: 1 << 30,
+            documents: Self::usual_documents(),
+            document_bytes: Self::usual_document_bytes(),
+            attached_bytes: Self::usual_attached_bytes(),
+        }
+    }
+}
+
+impl Quotas {
+    // A tier that was stored before there were documents says nothing of them.
+
+    fn usual_documents() -> u64 {
+        200
+    }
+
+    fn usual_document_bytes() -> u64 {
+        10 << 20
+    }
+
+    fn usual_attached_bytes() -> u64 {
+        100 << 20
+    }
 }
 
 /// Which quota.
@@ -73,12 +112,21 @@ pub enum QuotaKind {
     PackagesPerEnvironment,
     /// [`Quotas::environment_bytes`]
     EnvironmentBytes,
+    /// [`Quotas::documents`]
+    Documents,
+    /// [`Quotas::document_bytes`]
+    DocumentBytes,
+    /// [`Quotas::attached_bytes`]
+    AttachedBytes,
 }
 
 text_enum!(QuotaKind, "quota" {
     Environments => "environments",
     PackagesPerEnvironment => "packages_per_environment",
     EnvironmentBytes => "environment_bytes",
+    Documents => "documents",
+    DocumentBytes => "document_bytes",
+    AttachedBytes => "attached_bytes",
 });
 
 /// More was wanted than the tier allows.
@@ -104,6 +152,13 @@ impl fmt::Display for QuotaExceeded {
             }
             QuotaKind::EnvironmentBytes => {
                 write!(f, "the environment would take {wanted} bytes ({used} now), and your tier allows {allowed}")
+            }
+            QuotaKind::Documents => write!(f, "{used} documents are there, and your tier allows {allowed}"),
+            QuotaKind::DocumentBytes => {
+                write!(f, "the document would have {wanted} bytes, and your tier allows {allowed}")
+            }
+            QuotaKind::AttachedBytes => {
+                write!(f, "all files would take {wanted} bytes ({used} now), and your tier allows {allowed}")
             }
         }
     }

@@ -101,7 +101,7 @@ impl Database {
             if dialect == Dialect::Sqlite {
                 connection.execute("PRAGMA journal_mode = WAL").await?;
             }
-            let migrated = migrations::run(&mut connection).await;
+            let migrated = migrations::run(&mut connection, dialect).await;
             // Closed in any case: an advisory lock must not go back to a pool with it.
             let closed = connection.close().await;
             migrated?;

@@ -5,9 +5,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, SqlSafeStr as _};
+use sqlx::{AnyConnection, AssertSqlSafe, SqlSafeStr as _};
 
 use super::Database;
+use super::database::Dialect;
 use super::error::StoreError;
 
 macro_rules! migrations {
@@ -17,7 +18,7 @@ macro_rules! migrations {
 }
 
 /// Names and contents of the steps, in order.
-const MIGRATIONS: &[(&str, &str)] = migrations!["0001_users", "0002_environments", "0003_jobs"];
+const MIGRATIONS: &[(&str, &str)] = migrations!["0001_users", "0002_environments", "0003_jobs", "0004_documents"];
 
 impl Database {
     /// Names of the steps that make the tables, in order: files of `migrations/` without `.sql`.
@@ -27,9 +28,11 @@ impl Database {
 }
 
 /// Applies the steps that the database lacks.
-pub(super) async fn run(connection: &mut AnyConnection) -> Result<(), StoreError> {
+pub(super) async fn run(connection: &mut AnyConnection, dialect: Dialect) -> Result<(), StoreError> {
     let steps = MIGRATIONS.iter().zip(1..).map(|((name, sql), version)| {
-        Migration::new(version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        // All of it is text of the program.
+        let sql = AssertSqlSafe(part_for(dialect, sql)).into_sql_str();
+        Migration::new(version, (*name).into(), MigrationType::Simple, sql, false)
     });
     let steps: Vec<_> = steps.collect();
     let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
@@ -42,6 +45,23 @@ pub(super) async fn run(connection: &mut AnyConnection) -> Result<(), StoreError
         MigrateError::Execute(error) => error.into(),
         other => StoreError::Migration { reason: other.to_string() },
     })
+}
+
+/// What a step is for one of the databases: without the lines from `-- only ...:` to the next `-- only` or `-- both:`
+/// that are the other's.
+fn part_for(dialect: Dialect, sql: &str) -> String {
+    let own = dialect.pick("-- only sqlite:", "-- only postgres:");
+    let mut is_meant = true;
+    let mut part = String::with_capacity(sql.len());
+    for line in sql.split_inclusive('\n') {
+        let words = line.trim_end();
+        if words == "-- both:" || words.starts_with("-- only ") {
+            is_meant = words == "-- both:" || words == own;
+        } else if is_meant {
+            part.push_str(line);
+        }
+    }
+    part
 }
 
 /// Waits until no other server migrates the SQLite database at `path`. The lock ends with the file that is returned,

@@ -142,6 +142,9 @@ impl Locked {
             QuotaKind::Environments => self.quotas.environments,
             QuotaKind::PackagesPerEnvironment => self.quotas.packages_per_environment,
             QuotaKind::EnvironmentBytes => self.quotas.environment_bytes,
+            QuotaKind::Documents => self.quotas.documents,
+            QuotaKind::DocumentBytes => self.quotas.document_bytes,
+            QuotaKind::AttachedBytes => self.quotas.attached_bytes,
         };
         if wanted > allowed && wanted > used { Err(QuotaExceeded { what, used, wanted, allowed }) } else { Ok(()) }
     }

@@ -121,7 +121,7 @@ async fn the_quota_holds_when_many_ask_at_once(at: TestDatabase) {
     database.delete_environment(user.id, made[0]).await.unwrap();
     database.create_environment(user.id, &named("again")).await.unwrap();
 
-    set_quotas(&database, Quotas { environments: 0, packages_per_environment: 0, environment_bytes: 0 }).await;
+    set_quotas(&database, Quotas { environments: 0, ..Quotas::default() }).await;
     let error = database.create_environment(other.id, &named("y")).await.unwrap_err();
     assert_eq!(error.to_string(), "1 environments are there, and your tier allows 0");
 }

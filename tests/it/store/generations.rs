@@ -198,7 +198,8 @@ async fn an_environment_deleted_meanwhile_stays_deleted(at: TestDatabase) {
 
 async fn the_quotas_hold(at: TestDatabase) {
     let world = World::new(&at).await;
-    set_quotas(&world.database, Quotas { environments: 1, packages_per_environment: 5, environment_bytes: 45 }).await;
+    let quotas = Quotas { packages_per_environment: 5, environment_bytes: 45, ..Quotas::default() };
+    set_quotas(&world.database, quotas).await;
     world.switch(0, 4, "1.0").await.unwrap();
     let refusal = |answer| match answer {
         Err(EnvironmentError::QuotaExceeded(refusal)) => (refusal.what, refusal.used, refusal.wanted, refusal.allowed),
@@ -214,7 +215,8 @@ async fn the_quotas_hold(at: TestDatabase) {
 async fn an_environment_over_its_quota_may_shrink(at: TestDatabase) {
     let world = World::new(&at).await;
     world.switch(0, 10, "1.0").await.unwrap();
-    set_quotas(&world.database, Quotas { environments: 1, packages_per_environment: 2, environment_bytes: 1 }).await;
+    let quotas = Quotas { packages_per_environment: 2, environment_bytes: 1, ..Quotas::default() };
+    set_quotas(&world.database, quotas).await;
     world.switch(1, 11, "1.0").await.unwrap_err();
     assert_eq!(world.switch(1, 9, "1.0").await.unwrap(), 3);
 }

@@ -35,12 +35,14 @@ async fn the_tiers_of_the_design_are_there(at: TestDatabase) {
     let tiers = at.open().await.tiers().await.unwrap();
     let [free, pro] = tiers.as_slice() else { panic!("{tiers:?}") };
     assert_eq!((free.name.as_str(), pro.name.as_str()), ("FREE", "PRO"));
-    let quotas = |environments, packages_per_environment, gib: u64| Quotas {
-        environments,
-        packages_per_environment,
-        environment_bytes: gib << 30,
-    };
-    assert_eq!((free.quotas, pro.quotas), (quotas(3, 50, 1), quotas(10, 500, 10)));
+    assert_eq!(free.quotas, Quotas::default());
+    let quotas = [free.quotas, pro.quotas];
+    assert_eq!(quotas.map(|quotas| quotas.environments), [3, 10]);
+    assert_eq!(quotas.map(|quotas| quotas.packages_per_environment), [50, 500]);
+    assert_eq!(quotas.map(|quotas| quotas.environment_bytes), [1 << 30, 10 << 30]);
+    assert_eq!(quotas.map(|quotas| quotas.documents), [200, 5000]);
+    assert_eq!(quotas.map(|quotas| quotas.document_bytes), [10 << 20, 10 << 20]);
+    assert_eq!(quotas.map(|quotas| quotas.attached_bytes), [100 << 20, 2 << 30]);
     assert_eq!((free.limits.wall_ms, pro.limits.wall_ms), (30_000, 300_000));
     assert_eq!((free.limits.cpu_share, pro.limits.cpu_share), (0.5, 2.0));
     assert_eq!((free.limits.memory_bytes, pro.limits.memory_bytes), (512 << 20, 2 << 30));
@@ -50,7 +52,7 @@ async fn the_tiers_of_the_design_are_there(at: TestDatabase) {
 async fn a_tier_changes_for_its_users_at_once(at: TestDatabase) {
     let database = at.open().await;
     let user = new_user(&database).await;
-    let quotas = Quotas { environments: 7, packages_per_environment: 8, environment_bytes: 9 };
+    let quotas = Quotas { environments: 7, packages_per_environment: 8, environment_bytes: 9, ..Quotas::default() };
     set_quotas(&database, quotas).await;
     assert_eq!(database.tier_of(user.id).await.unwrap().quotas, quotas);
     database.set_tier(user.id, "PRO").await.unwrap();
