@@ -8,8 +8,12 @@
 //! wrong to a status.
 
 mod account;
+mod document_files;
+mod document_versions;
+mod documents;
 mod environments;
 pub mod error;
+mod etag;
 mod execute;
 mod extract;
 mod guard;
@@ -69,6 +73,17 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(packages::list, packages::install))
         .routes(routes!(packages::import))
         .routes(routes!(packages::show, packages::uninstall))
+        .routes(routes!(documents::list, documents::create))
+        .routes(routes!(documents::tags))
+        .routes(routes!(documents::show, documents::update, documents::delete))
+        .routes(routes!(documents::duplicate))
+        .routes(routes!(documents::restore))
+        .routes(routes!(document_versions::list))
+        .routes(routes!(document_versions::show))
+        .routes(routes!(document_versions::diff))
+        .routes(routes!(document_versions::restore))
+        .routes(routes!(document_files::list))
+        .routes(routes!(document_files::download, document_files::put, document_files::delete))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::cancel))

@@ -30,8 +30,9 @@ pub use scripts::Scripts;
 pub use shares::{Share, Shares};
 pub use validate::{ValidateReport, ValidateRequest};
 pub use workspace::{
-    AddPackages, CloneEnvironment, CreateEnvironment, ImportRequirements, InstallRequest, PackageList, TEMPLATES,
-    Template, UpdateEnvironment, Workspace, WorkspaceParts,
+    AddPackages, CloneEnvironment, CreateDocument, CreateEnvironment, FileList, ImportRequirements, InstallRequest,
+    OpenFile, PackageList, PutFile, TEMPLATES, TagList, Template, UpdateDocument, UpdateEnvironment, VersionDiff,
+    Workspace, WorkspaceParts,
 };
 
 use crate::backend::wasm::Sandbox;

@@ -10,7 +10,7 @@ use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
 use pymd::service::{CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts};
-use pymd::store::{Database, DatabaseOptions};
+use pymd::store::{Database, DatabaseOptions, Objects};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -55,6 +55,7 @@ impl Server {
         let workspace = Workspace::open(WorkspaceParts {
             service: service.clone(),
             database,
+            objects: Objects::open(&format!("file://{}", directory.path().join("objects").display()))?,
             installer: Installer::open(InstallConfig {
                 index_urls: config.index_urls.clone(),
                 trusted_hosts: Vec::new(),

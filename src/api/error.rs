@@ -17,6 +17,8 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Seconds after which to ask again for a runtime that is being prepared.
 const PREPARING_RETRY_S: u64 = 2;
+/// Seconds after which to ask again for files.
+const OBJECTS_RETRY_S: u64 = 10;
 
 /// A problem as the caller sees it (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -186,6 +188,19 @@ impl From<ServiceError> for ApiError {
             ServiceError::Conflict { .. } => {
                 Self::new(StatusCode::CONFLICT, "conflict", "It can't be done as things are now", sentence(&detail))
             }
+            ServiceError::Changed { .. } => {
+                let title = "It was changed meanwhile";
+                Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", title, sentence(&detail))
+            }
+            ServiceError::Objects => Self {
+                retry_after_s: Some(OBJECTS_RETRY_S),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "objects_unavailable",
+                    "Files can't be had at the moment",
+                    sentence(&detail),
+                )
+            },
             ServiceError::Quota(quota) => {
                 let title = "The tier allows no more";
                 Self {
@@ -253,6 +268,15 @@ pub(super) async fn method_not_allowed(method: Method) -> ApiError {
 /// Answers for a handler that panicked. The panic itself is in the log, in the span of the request's id.
 pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     ApiError::internal(None).into_response()
+}
+
+/// What a route that takes `If-Match` may answer, too.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answer in the OpenAPI document; nothing makes one")]
+pub(super) enum Changed {
+    /// It is no longer what `If-Match` names; the detail says what it is
+    #[response(status = 412, content_type = "application/problem+json")]
+    PreconditionFailed(ProblemDetails),
 }
 
 /// What any route that takes JSON may answer besides success.

@@ -39,6 +39,18 @@ impl<T: DeserializeOwned> FromRequest<App> for ApiJson<T> {
     }
 }
 
+/// The body as it is.
+pub struct ApiBytes(pub Bytes);
+
+impl FromRequest<App> for ApiBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let read = tokio::time::timeout(BODY_DEADLINE, read_body(request, app.http().body_limit_bytes));
+        read.await.map_err(|_| ApiError::too_slow())?.map(Self)
+    }
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.is_empty() {
         return Err(ApiError::bad_json("The body is empty; send a JSON object."));

@@ -24,6 +24,7 @@ use crate::domain::{Event, InstallEvent, JobEvent};
         (name = "kernels", description = "Interpreters that stay between cells"),
         (name = "environments", description = "Named sets of packages"),
         (name = "packages", description = "What is in an environment"),
+        (name = "documents", description = "Texts that are kept, with their versions and files"),
         (name = "jobs", description = "Work that goes on when nobody waits for it"),
         (name = "accounts", description = "Who asks"),
         (name = "server", description = "The server itself"),
@@ -57,7 +58,11 @@ pub fn base() -> Document {
 
 /// The description of all routes.
 pub fn document() -> Document {
-    table().into_openapi()
+    let mut document = table().into_openapi();
+    // The router's way to write a part that may have slashes in it, which OpenAPI does not know.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    document
 }
 
 static JSON: LazyLock<Bytes> = LazyLock::new(|| document().to_json().unwrap_or_default().into());

@@ -120,14 +120,16 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         match &error {
             ServiceError::Invalid { .. } | ServiceError::TooLarge { .. } => Self::usage(error),
-            ServiceError::NotFound { .. } | ServiceError::Conflict { .. } | ServiceError::Quota(_) => {
-                Self::usage(error)
-            }
+            ServiceError::NotFound { .. }
+            | ServiceError::Conflict { .. }
+            | ServiceError::Changed { .. }
+            | ServiceError::Quota(_) => Self::usage(error),
             ServiceError::Packages { .. } | ServiceError::Index { .. } => Self::failed(error),
             ServiceError::Preparing { .. }
             | ServiceError::Unavailable { .. }
             | ServiceError::Busy { .. }
             | ServiceError::TooMany { .. }
+            | ServiceError::Objects
             | ServiceError::Internal { .. } => Self::fault(error),
         }
     }

@@ -12,7 +12,7 @@ use crate::domain::User;
 use crate::service::install::{InstallConfig, Installer};
 use crate::service::prepare::{PrepareRequest, prepare};
 use crate::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
-use crate::store::{Database, DatabaseOptions};
+use crate::store::{Database, DatabaseOptions, Objects};
 
 /// What stands for standard input and output.
 const DASH: &str = "-";
@@ -69,6 +69,7 @@ pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, 
     let workspace = Workspace::open(WorkspaceParts {
         service,
         database,
+        objects: Objects::open(&config.object_store_url()?).map_err(Failure::usage)?,
         installer: installer(config)?,
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),

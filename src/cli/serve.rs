@@ -61,13 +61,13 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         )));
     }
     database.ensure_admin(token.expose()).await?;
-    // Nothing is in it yet; what can't be used is told now and not when something is to be kept there.
     let objects = Objects::open(&config.object_store_url()?).map_err(Failure::usage)?;
     tracing::info!(database = database.place(), objects = objects.place(), "opened");
     let service = local::idle_service(&config);
     let workspace = Workspace::open(WorkspaceParts {
         service: service.clone(),
         database,
+        objects,
         installer: local::installer(&config)?,
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),

@@ -4,10 +4,10 @@ use uuid::Uuid;
 
 use super::install::{self, InstallError};
 use crate::backend::wasm::SandboxError;
-use crate::domain::{LimitError, QuotaExceeded};
+use crate::domain::{LimitError, QuotaExceeded, QuotaKind};
 use crate::packages::generation::GenerationError;
 use crate::packages::resolver::ResolveError;
-use crate::store::{CreateKeyError, EnvironmentError, JobError, StoreError};
+use crate::store::{CreateKeyError, DocumentError, EnvironmentError, JobError, ObjectError, StoreError};
 
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,15 @@ pub enum ServiceError {
         /// Why, and what to do.
         message: String,
     },
+    /// Somebody else changed it since the caller has seen it.
+    #[error("{message}")]
+    Changed {
+        /// What it is now, and what to do.
+        message: String,
+    },
+    /// The object store does not answer, or is full.
+    #[error("files can't be kept or read at the moment: the object store does not answer, or is full")]
+    Objects,
     /// The caller's tier does not allow so much.
     #[error(transparent)]
     Quota(#[from] QuotaExceeded),
@@ -164,6 +173,44 @@ impl From<InstallError> for ServiceError {
             InstallError::Generation(error) => Self::Packages { message: error.to_string() },
             InstallError::Sandbox(error) => error.into(),
             error @ InstallError::Broken { .. } => Self::internal(&error),
+        }
+    }
+}
+
+impl From<DocumentError> for ServiceError {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::NotFound => Self::NotFound { what: "document" },
+            DocumentError::NoVersion => Self::NotFound { what: "version of the document" },
+            DocumentError::NoFile => Self::NotFound { what: "file of the document" },
+            DocumentError::NoEnvironment => {
+                Self::Invalid { field: "environment_id".to_owned(), message: error.to_string() }
+            }
+            DocumentError::Changed { current } => Self::Changed {
+                message: format!(
+                    "the document was changed meanwhile: it is at version {current} now; read it and try again"
+                ),
+            },
+            DocumentError::QuotaExceeded(QuotaExceeded { what: QuotaKind::DocumentBytes, allowed, .. }) => {
+                Self::TooLarge { what: "content".to_owned(), limit: allowed }
+            }
+            DocumentError::QuotaExceeded(error) => Self::Quota(error),
+            DocumentError::Store(error) => error.into(),
+            error @ (DocumentError::PathTaken { .. } | DocumentError::TooManyFiles { .. }) => {
+                Self::Conflict { message: error.to_string() }
+            }
+        }
+    }
+}
+
+impl From<ObjectError> for ServiceError {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Unavailable { .. } | ObjectError::Denied { .. } | ObjectError::Full => {
+                tracing::error!(%error, "the object store can't be used");
+                Self::Objects
+            }
+            error => Self::internal(&error),
         }
     }
 }

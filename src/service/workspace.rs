@@ -2,6 +2,10 @@
 
 mod bases;
 mod change;
+mod document_diff;
+mod document_files;
+mod document_versions;
+mod documents;
 mod environments;
 mod jobs;
 mod packages;
@@ -13,6 +17,9 @@ mod templates;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use document_diff::VersionDiff;
+pub use document_files::{FileList, OpenFile, PutFile};
+pub use documents::{CreateDocument, TagList, UpdateDocument};
 pub use environments::{CloneEnvironment, CreateEnvironment, UpdateEnvironment};
 pub use jobs::InstallRequest;
 pub use packages::{AddPackages, ImportRequirements, PackageList};
@@ -25,8 +32,9 @@ use super::{KernelConfig, Kernels, Service, ServiceError, Share, Shares};
 use crate::domain::{EnvironmentId, UserId};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
-use crate::store::Database;
+use crate::store::{Database, Objects};
 use bases::{Bases, Defaults};
+use document_diff::Diffs;
 
 /// Changes of environments that one user can have going on at once, besides jobs.
 const MAX_CHANGES: usize = 4;
@@ -38,6 +46,7 @@ pub struct Workspace(Arc<Inner>);
 struct Inner {
     service: Service,
     database: Database,
+    objects: Objects,
     installer: Installer,
     directories: Arc<Environments>,
     scripts: Scripts,
@@ -49,6 +58,7 @@ struct Inner {
     changes: Shares,
     bases: Bases,
     defaults: Defaults,
+    diffs: Diffs,
 }
 
 /// What a workspace is made from.
@@ -57,6 +67,8 @@ pub struct WorkspaceParts {
     pub service: Service,
     /// Knows who has what.
     pub database: Database,
+    /// Keeps files.
+    pub objects: Objects,
     /// Gets packages.
     pub installer: Installer,
     /// The directory of what must be kept.
@@ -79,11 +91,13 @@ impl Workspace {
             service: parts.service,
             queue: Queue::new(parts.database.clone(), QueueOptions::default()),
             database: parts.database,
+            objects: parts.objects,
             installer: parts.installer,
             turns: Turns::default(),
             changes: Shares::new(MAX_CHANGES),
             bases: Bases::default(),
             defaults: Defaults::default(),
+            diffs: Diffs::default(),
         })))
     }
 

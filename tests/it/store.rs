@@ -1,5 +1,6 @@
 //! The database, on SQLite and PostgreSQL, and the object store, in a directory and in S3.
 
+mod documents;
 mod environments;
 mod generations;
 mod jobs;
@@ -33,7 +34,7 @@ fn named(name: &str) -> NewEnvironment {
 }
 
 /// Gives the tier FREE these quotas.
-async fn set_quotas(database: &Database, quotas: Quotas) {
+pub(crate) async fn set_quotas(database: &Database, quotas: Quotas) {
     let free = database.tiers().await.unwrap().into_iter().find(|tier| tier.name == "FREE").unwrap();
     database.put_tier(&Tier { quotas, ..free }).await.unwrap();
 }

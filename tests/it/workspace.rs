@@ -2,6 +2,7 @@
 //! and the real one.
 
 mod accounts;
+mod documents;
 mod environments;
 mod hostile;
 mod jobs;

@@ -9,7 +9,7 @@ use pymd::jobs::Runner;
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
-use pymd::store::{Database, DatabaseOptions};
+use pymd::store::{Database, DatabaseOptions, Objects};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -97,6 +97,7 @@ impl Builder {
         let workspace = Workspace::open(WorkspaceParts {
             service: service.clone(),
             database,
+            objects: Objects::open(&format!("file://{}", data_dir.path().join("objects").display())).unwrap(),
             installer: installer.unwrap(),
             data_dir: data_dir.path().to_owned(),
             cache_dir,
