@@ -272,7 +272,7 @@ async fn the_quota_holds_also_for_requests_at_once(at: TestDatabase) {
     let make = |number: usize| {
         let (world, document) = (&world, &document);
         async move {
-            let path = if number % 2 == 0 { DOCUMENTS.to_owned() } else { format!("{document}/duplicate") };
+            let path = if number.is_multiple_of(2) { DOCUMENTS.to_owned() } else { format!("{document}/duplicate") };
             world.send(Method::POST, &path, Some(json!({"title": "y"}))).await
         }
     };

@@ -117,10 +117,10 @@ async fn what_comes_out_is_only_to_be_saved(at: TestDatabase) {
     }
     world.put(&document, "d/%22%3B%20x%3D%25%C3%A9.txt", "text/plain", b"x".to_vec()).await.json();
     let got = world.send(Method::GET, &format!("{document}/files/d/%22%3B%20x%3D%25%C3%A9.txt"), None).await;
-    let expected = "attachment; filename=\"___x_%C3%A9.txt\"".replace("%C3%A9", "__");
+
     let disposition = got.header("content-disposition");
     assert!(disposition.ends_with("filename*=UTF-8''%22%3B%20x%3D%25%C3%A9.txt"), "{disposition}");
-    assert_eq!(disposition.matches('"').count(), 2, "{disposition} {expected}");
+    assert_eq!(disposition.matches('"').count(), 2, "{disposition}");
     world.app.stop().await;
 }
 
@@ -254,7 +254,7 @@ async fn objects_go_when_nobody_names_them(at: TestDatabase) {
         let (world, first) = (&world, &first);
         async move {
             let path = format!("{}", number % 4);
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 world.send(Method::DELETE, &format!("{first}/files/{path}"), None).await;
                 world.app.workspace.sweep_documents(Timestamp::now()).await.unwrap();
             } else {
