@@ -8,6 +8,7 @@
 //! Everything here is a pure function of its arguments, takes time linear in its input and recurses on none of it.
 
 mod check;
+mod entries;
 mod export;
 mod fence;
 mod front;
@@ -17,6 +18,7 @@ mod lines;
 mod markdown;
 mod mime;
 mod needs;
+mod options;
 mod outputs;
 mod page;
 mod parse;
@@ -24,19 +26,24 @@ mod plan;
 mod render;
 mod sanitise;
 mod script;
+mod settings;
 mod spelling;
 mod text;
 mod tidy;
+mod toc;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::{Problem, Severity, check};
+pub use export::{Asset, MarkdownFiles, markdown_files, notebook, zip};
 pub use highlight::warm_up;
 pub use needs::{Needs, may_need, needs};
+pub use options::CellOptions;
 pub use page::STYLE_SHEET;
 pub use parse::parse;
 pub use plan::{CellKey, keys};
-pub use render::{Format, RenderOptions, render, render_report};
+pub use render::{Format, RenderOptions, render, render_cell, render_report};
+pub use settings::{Settings, Theme, settings};
 
 /// How a document is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -82,6 +89,8 @@ pub enum Block {
         line: usize,
         /// The first word after the opening fence.
         language: Option<String>,
+        /// What its first lines say about it.
+        options: CellOptions,
         /// How many characters were cut off each line of an indented block; empty where none were.
         #[serde(skip)]
         removed: Vec<u8>,
@@ -106,6 +115,8 @@ pub struct CellRef<'a> {
     pub code: &'a str,
     /// The source line (from 1) of the code's first line.
     pub line: usize,
+    /// What its first lines say about it.
+    pub options: &'a CellOptions,
     removed: &'a [u8],
 }
 
@@ -125,8 +136,8 @@ impl Document {
     /// The cells, in order of their index.
     pub fn cells(&self) -> impl Iterator<Item = CellRef<'_>> {
         self.blocks.iter().filter_map(|block| match block {
-            Block::Cell { index, code, line, removed, .. } => {
-                Some(CellRef { index: *index, code, line: *line, removed })
+            Block::Cell { index, code, line, options, removed, .. } => {
+                Some(CellRef { index: *index, code, line: *line, options, removed })
             }
             _ => None,
         })

@@ -26,7 +26,7 @@ pub struct Problem {
 }
 
 /// The problems of a document's structure, in order of their lines, at most some 1,000: unclosed and wrongly nested
-/// blocks, stray lines, fences of the other spelling.
+/// blocks, stray lines, fences of the other spelling; options of cells and settings that are not what they should be.
 pub fn check(source: &str) -> Vec<Problem> {
     super::parse::scan(source).1
 }

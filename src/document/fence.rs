@@ -58,6 +58,16 @@ impl<'a> Fence<'a> {
     }
 }
 
+/// How many backticks the longest row of them has.
+pub(super) fn longest_row(text: &str) -> usize {
+    let (mut longest, mut row) = (0, 0);
+    for byte in text.bytes() {
+        row = if byte == b'`' { row + 1 } else { 0 };
+        longest = longest.max(row);
+    }
+    longest
+}
+
 /// Whether code of that language runs in a cell.
 pub(super) fn is_python(language: &str) -> bool {
     ["python", "python3", "py", "py3", "ipython", "ipython3", "pymd"]

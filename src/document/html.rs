@@ -6,17 +6,19 @@ use crate::domain::CellReport;
 use super::highlight::Highlighter;
 use super::markdown::{Breaks, PIECE_BYTES, Pieces, piece_to_html};
 use super::outputs::{self, Context};
-use super::{Block, Document, RenderOptions, sanitise};
+use super::{Block, CellOptions, Document, RenderOptions, options, sanitise, settings, toc};
 
 /// Marks the place of a block that is not prose. A document that writes one itself only moves its own block.
 const MARK: &str = "<!--pymd:block:";
 const MARK_END: &str = "-->";
 
+const START: &str = "<div class=\"pymd\">\n";
+
 /// The document as one `<div class="pymd">`.
 pub(super) fn fragment(document: &Document, reports: &[CellReport], options: &RenderOptions) -> String {
     let highlighter = Highlighter::default();
     let mut context = Context::new(&highlighter);
-    context.out.push_str("<div class=\"pymd\">\n");
+    context.out.push_str(START);
     let mut next = 0;
     let mut segment = Segment::default();
     let mut flush = |context: &mut Context<'_>, segment: &mut Segment| {
@@ -52,14 +54,20 @@ pub(super) fn fragment(document: &Document, reports: &[CellReport], options: &Re
     }
     flush(&mut context, &mut segment);
     context.out.push_str("</div>\n");
-    context.out
+    let mut html = context.out;
+    if settings(document).toc
+        && let Some(nav) = toc::nav(&html)
+    {
+        html.insert_str(START.len(), &nav);
+    }
+    html
 }
 
 /// What one cell showed.
-pub(super) fn report(cell: usize, report: &CellReport) -> String {
+pub(super) fn report(cell: usize, report: &CellReport, options: &CellOptions) -> String {
     let highlighter = Highlighter::default();
     let mut context = Context::new(&highlighter);
-    outputs::push_report(&mut context, cell, report);
+    outputs::push_report(&mut context, cell, report, options);
     context.out
 }
 
@@ -96,19 +104,26 @@ fn push_blocks(
             Block::Display { code, language, .. } => {
                 outputs::push_code(context, code, Some(language.as_deref().unwrap_or("python")));
             }
-            Block::Cell { index, code, line, .. } => {
-                context
-                    .out
-                    .push_str(&format!("<section class=\"pymd-cell\" data-cell=\"{index}\" data-line=\"{line}\""));
-                let report = reports.get(*index);
+            Block::Cell { index, code, line, options: own, .. } => {
+                let report = reports.get(*index).filter(|_| own.runs());
                 let outcome = report.map_or("not_run", |report| report.outcome.kind());
+                context.out.push_str("<section class=\"pymd-cell\"");
+                if let Some(label) = &own.label {
+                    context.names.enter(None);
+                    let id = context.names.id(label);
+                    context.out.push_str(&format!(" id=\"{id}\""));
+                }
+                context.out.push_str(&format!(" data-cell=\"{index}\" data-line=\"{line}\""));
                 context.out.push_str(&format!(" data-outcome=\"{outcome}\">\n"));
-                if options.show_code {
-                    outputs::push_code(context, code, Some("python"));
+                if own.echo.unwrap_or(options.show_code) {
+                    outputs::push_code(context, options::without(code), Some("python"));
                 }
                 match report {
-                    Some(report) => outputs::push_report(context, *index, report),
-                    None => context.out.push_str("<p class=\"pymd-note\">This cell was not run.</p>\n"),
+                    Some(report) => outputs::push_report(context, *index, report, own),
+                    None if own.runs() => {
+                        context.out.push_str("<p class=\"pymd-note\">This cell was not run.</p>\n");
+                    }
+                    None => {}
                 }
                 context.out.push_str("</section>\n");
             }

@@ -92,6 +92,18 @@ fn data_url(mime: &str, base64: &str) -> String {
     format!("data:{mime};base64,{base64}")
 }
 
+/// The file that a `data:` address of ours holds: its name's extension and its bytes.
+pub(super) fn file(url: &str) -> Option<(&'static str, Vec<u8>)> {
+    let (mime, base64) = url.strip_prefix("data:")?.split_once(";base64,")?;
+    let extension = match mime {
+        "image/svg+xml" => "svg",
+        "image/jpeg" => "jpg",
+        "video/ogg" => "ogv",
+        _ => BY_RICHNESS.iter().find(|known| **known == mime)?.split_once('/')?.1,
+    };
+    Some((extension, STANDARD.decode(base64).ok()?))
+}
+
 /// The address of base64 that decodes, to something that begins as the type does.
 fn checked(mime: &str, base64: &str) -> Option<String> {
     let base64: String = base64.split_ascii_whitespace().collect();

@@ -8,7 +8,7 @@ use super::highlight::Highlighter;
 use super::markdown::{Breaks, to_html};
 use super::mime::{self, Shown};
 use super::tidy::Names;
-use super::{sanitise, text};
+use super::{CellOptions, sanitise, text};
 
 /// A fragment that is longer takes no more prose and outputs.
 const MAX_HTML_BYTES: usize = 64 << 20;
@@ -64,14 +64,15 @@ pub(super) fn push_code(context: &mut Context<'_>, code: &str, language: Option<
     context.out.push_str("</code></pre>\n");
 }
 
-/// Appends everything that a cell showed, and how it ended if that was not well.
-pub(super) fn push_report(context: &mut Context<'_>, cell: usize, report: &CellReport) {
+/// Appends what a cell showed, as far as it wants that shown, and how it ended if that was not well.
+pub(super) fn push_report(context: &mut Context<'_>, cell: usize, report: &CellReport, options: &CellOptions) {
     context.names.enter(Some(cell));
-    for output in &report.outputs {
+    let mut captions = options.fig_cap.iter();
+    for output in report.outputs.iter().filter(|output| options.shows(output)) {
         if context.is_full() {
             return;
         }
-        push_output(context, output);
+        push_output(context, output, &mut captions);
     }
     let has_error = report.outputs.iter().any(|output| matches!(output, Output::Error { .. }));
     match &report.outcome {
@@ -88,18 +89,21 @@ pub(super) fn push_report(context: &mut Context<'_>, cell: usize, report: &CellR
     }
 }
 
-fn push_output(context: &mut Context<'_>, output: &Output) {
+fn push_output(context: &mut Context<'_>, output: &Output, captions: &mut Captions<'_>) {
     match output {
         Output::Stream { name: StreamName::Stdout, text } => push_markdown(context, &text::plain(text), Breaks::Hard),
         Output::Stream { name: StreamName::Stderr, text } => push_pre(context, "pymd-stderr", text),
         Output::DisplayData { data, metadata, .. } | Output::ExecuteResult { data, metadata, .. } => {
-            push_bundle(context, data, metadata);
+            push_bundle(context, data, metadata, captions);
         }
         Output::Error { ename, evalue, traceback } => push_error(context, ename, evalue, traceback),
     }
 }
 
-fn push_bundle(context: &mut Context<'_>, data: &MimeBundle, metadata: &MimeBundle) {
+/// The captions of the cell's figures to come.
+pub(super) type Captions<'a> = std::slice::Iter<'a, String>;
+
+fn push_bundle(context: &mut Context<'_>, data: &MimeBundle, metadata: &MimeBundle, captions: &mut Captions<'_>) {
     for shown in mime::by_richness(data) {
         match shown {
             Shown::Html(html) => {
@@ -115,10 +119,12 @@ fn push_bundle(context: &mut Context<'_>, data: &MimeBundle, metadata: &MimeBund
                 context.out.push_str(clean.trim());
                 context.out.push_str("\n</div>\n");
             }
-            Shown::Image { mime, url } => push_image(context, &url, &Facts::of(metadata, mime)),
+            Shown::Image { mime, url } => {
+                push_image(context, &url, &Facts::of(metadata, mime).captioned(captions.next()))
+            }
             Shown::Video(url) => {
                 context.out.push_str(&format!("<figure class=\"pymd-figure\"><video controls src=\"{url}\"></video>"));
-                push_caption(context, &Facts::of(metadata, "video/mp4"));
+                push_caption(context, &Facts::of(metadata, "video/mp4").captioned(captions.next()));
             }
             Shown::Markdown(markdown) => push_markdown(context, &markdown, Breaks::Soft),
             Shown::Latex(latex) => {
@@ -134,15 +140,18 @@ fn push_bundle(context: &mut Context<'_>, data: &MimeBundle, metadata: &MimeBund
 }
 
 /// What the metadata say about an image.
-struct Facts<'a> {
-    alt: Option<&'a str>,
-    caption: Option<&'a str>,
+pub(super) struct Facts<'a> {
+    /// What stands in for it.
+    pub alt: Option<&'a str>,
+    /// What stands below it.
+    pub caption: Option<&'a str>,
     width: Option<u64>,
     height: Option<u64>,
 }
 
 impl<'a> Facts<'a> {
-    fn of(metadata: &'a MimeBundle, mime: &str) -> Self {
+    /// What the metadata say about the image of that type.
+    pub fn of(metadata: &'a MimeBundle, mime: &str) -> Self {
         let own = metadata.get(mime).and_then(Value::as_object);
         let find = |name: &str| own.and_then(|own| own.get(name)).or_else(|| metadata.get(name));
         // Sizes are CSS pixels; what no screen has is no size.
@@ -154,6 +163,11 @@ impl<'a> Facts<'a> {
             width: size("width").map(|size| size.round() as u64),
             height: size("height").map(|size| size.round() as u64),
         }
+    }
+
+    /// With the caption that the cell itself has for the figure, if any.
+    pub fn captioned(self, caption: Option<&'a String>) -> Self {
+        Self { caption: caption.map(String::as_str).or(self.caption), ..self }
     }
 }
 
@@ -256,8 +270,8 @@ fn is_empty(html: &str) -> bool {
     rest.trim().is_empty()
 }
 
-/// Appends the parts of clean HTML that are text; for titles.
-pub(super) fn visible_text(html: &str) -> String {
+/// The text of clean HTML, for titles.
+pub(super) fn plain_text(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;
     while let Some(at) = rest.find('<') {
@@ -265,5 +279,6 @@ pub(super) fn visible_text(html: &str) -> String {
         rest = rest[at..].find('>').map_or("", |end| &rest[at + end + 1..]);
     }
     text.push_str(rest);
-    text
+    // What the sanitiser wrote: these five, and numbers, are all the references that it uses.
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&nbsp;", " ").replace("&amp;", "&")
 }

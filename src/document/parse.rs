@@ -1,9 +1,12 @@
 //! The scanner: one pass over the lines, which gives the blocks and, on the way, what is wrong with them.
 
+use std::collections::HashMap;
+
 use super::check::{Problem, Severity};
 use super::fence::Fence;
 use super::lines::{self, Lines};
-use super::{Block, Document, Spelling, front, needs, script, spelling};
+use super::options::{self, Wrong};
+use super::{Block, Document, Spelling, front, needs, script, settings, spelling};
 
 /// More problems than these are not collected.
 const MAX_PROBLEMS: usize = 1_000;
@@ -26,7 +29,15 @@ pub(super) fn scan(source: &str) -> (Document, Vec<Problem>) {
     let start = front.as_ref().map_or(0, |front| front.end);
     let script = script::find(lines.clone()).map(|script| script.lines).unwrap_or_default();
     let spelling = spelling::detect(lines.clone().skip(start));
-    let mut scanner = Scanner { spelling, blocks: Vec::new(), cells: 0, prose: None, open: None, problems: Vec::new() };
+    let mut scanner = Scanner {
+        spelling,
+        blocks: Vec::new(),
+        cells: 0,
+        labels: HashMap::new(),
+        prose: None,
+        open: None,
+        problems: Vec::new(),
+    };
     for (index, line) in lines.enumerate().skip(start) {
         // In a cell it is a comment like any other.
         if scanner.open.is_some() || !script.contains(&index) {
@@ -34,10 +45,14 @@ pub(super) fn scan(source: &str) -> (Document, Vec<Problem>) {
         }
     }
     scanner.finish();
-    if let Err(problem) = needs::needs(source) {
-        let at = scanner.problems.partition_point(|other| other.line <= problem.line);
-        scanner.problems.insert(at, problem);
+    if let Some(front) = &front {
+        for wrong in settings::read(&front.yaml).1 {
+            scanner.warning(front.start + 2 + wrong.index, 1, wrong.message);
+        }
     }
+    scanner.problems.extend(needs::needs(source).err());
+    // What a cell's first lines say is known at its end only, after what is wrong inside it.
+    scanner.problems.sort_by_key(|problem| problem.line);
     let (yaml, title) = front.map_or((None, None), |front| (Some(front.yaml), front.title));
     let document = Document { spelling, front_matter: yaml, title, blocks: scanner.blocks };
     (document, scanner.problems)
@@ -47,6 +62,8 @@ struct Scanner<'a> {
     spelling: Spelling,
     blocks: Vec<Block>,
     cells: usize,
+    /// The labels of the cells so far, and their lines.
+    labels: HashMap<String, usize>,
     /// The prose being read, and the line where it began.
     prose: Option<(String, usize)>,
     open: Option<OpenBlock<'a>>,
@@ -217,7 +234,18 @@ impl<'a> Scanner<'a> {
         if open.fence.executes() {
             let index = self.cells;
             self.cells += 1;
-            self.blocks.push(Block::Cell { index, code: open.code, line, language, removed: open.removed });
+            let (code, removed) = (open.code, open.removed);
+            let (options, wrong) = options::read(&code);
+            for Wrong { index, message } in wrong {
+                let column = removed.get(index).map_or(1, |removed| usize::from(*removed) + 1);
+                self.warning(line + index, column, message);
+            }
+            if let Some(label) = &options.label
+                && let Some(other) = self.labels.insert(label.clone(), line)
+            {
+                self.warning(line, 1, format!("the cell on line {other} has the label `{label}` too"));
+            }
+            self.blocks.push(Block::Cell { index, code, line, language, options, removed });
         } else {
             let code = if open.commented && open.only_comments { without_marks(&open.code) } else { open.code };
             self.blocks.push(Block::Display { code, language, line });
@@ -235,11 +263,16 @@ impl<'a> Scanner<'a> {
                 severity: Severity::Error,
             };
             self.problems.truncate(MAX_PROBLEMS);
-            let at = self.problems.partition_point(|other| other.line <= line);
-            self.problems.insert(at, problem);
+            self.problems.push(problem);
         }
         self.end_block();
         self.end_prose();
+    }
+
+    fn warning(&mut self, line: usize, column: usize, message: String) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem { line, column, message, severity: Severity::Warning });
+        }
     }
 
     fn problem(&mut self, index: usize, line: &str, severity: Severity, message: String) {

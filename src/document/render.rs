@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::CellReport;
 
-use super::{Document, export, html, page};
+use super::{CellOptions, CellRef, Document, export, html, page, settings};
 
 /// What a document is rendered to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -27,20 +27,30 @@ pub enum Format {
 pub struct RenderOptions {
     /// To what.
     pub format: Format,
-    /// Whether cells show their code above what they showed. (JSON always has it.)
+    /// Whether cells show their code above what they showed. The front matter's `echo: true` says so too, and a cell's own
+    /// `echo` counts more than both. (JSON always has it.)
     pub show_code: bool,
     /// The page's title. Without: the front matter's, or else the first heading.
     pub title: Option<String>,
 }
 
-/// Renders a document. `reports[i]` belongs to cell `i`; a cell without one is shown as not run.
+impl RenderOptions {
+    /// With what the document itself says.
+    pub(super) fn within(&self, document: &Document) -> Self {
+        Self { show_code: self.show_code || settings(document).show_code == Some(true), ..self.clone() }
+    }
+}
+
+/// Renders a document. `reports[i]` belongs to cell `i`; a cell without one is shown as not run. What stands there for
+/// a cell that is not to run (`eval: false`) is not looked at: anything holds its place.
 ///
 /// Displays must have been updated and cleared already: each output in a report is shown as it is.
 pub fn render(document: &Document, reports: &[CellReport], options: &RenderOptions) -> String {
+    let options = &options.within(document);
     match options.format {
         Format::Html => html::fragment(document, reports, options),
         Format::Page => page::page(document, reports, options),
-        Format::Markdown => export::markdown(document, reports, options),
+        Format::Markdown => export::markdown(document, reports, options.show_code),
         Format::Json => export::json(document, reports, options),
     }
 }
@@ -48,5 +58,10 @@ pub fn render(document: &Document, reports: &[CellReport], options: &RenderOptio
 /// The HTML of what one cell showed, for a page that gets its cells one by one: as in [`Format::Html`], without the
 /// element around it. Ids are unique within it only.
 pub fn render_report(cell: usize, report: &CellReport) -> String {
-    html::report(cell, report)
+    html::report(cell, report, &CellOptions::default())
+}
+
+/// The same, as far as the cell's own options want it shown.
+pub fn render_cell(cell: CellRef<'_>, report: &CellReport) -> String {
+    if cell.options.runs() { html::report(cell.index, report, cell.options) } else { String::new() }
 }

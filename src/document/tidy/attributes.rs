@@ -86,7 +86,7 @@ impl Names {
     }
 
     /// A new unique id.
-    fn id(&mut self, wanted: &str) -> String {
+    pub fn id(&mut self, wanted: &str) -> String {
         let base = self.scoped(wanted.strip_prefix(ID_PREFIX).unwrap_or(wanted));
         let base: String = base.chars().take(MAX_ID_CHARS).map(|c| if is_id_char(c) { c } else { '-' }).collect();
         let mut id = format!("{ID_PREFIX}{base}");
