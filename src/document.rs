@@ -14,6 +14,7 @@ mod fence;
 mod front;
 mod highlight;
 mod html;
+mod import;
 mod lines;
 mod markdown;
 mod mime;
@@ -24,6 +25,7 @@ mod page;
 mod parse;
 mod plan;
 mod render;
+mod respell;
 mod sanitise;
 mod script;
 mod settings;
@@ -37,12 +39,14 @@ use serde::{Deserialize, Serialize};
 pub use check::{Problem, Severity, check};
 pub use export::{Asset, MarkdownFiles, markdown_files, notebook, zip};
 pub use highlight::warm_up;
+pub use import::{ImportError, Imported, import_markdown, import_notebook};
 pub use needs::{Needs, may_need, needs};
 pub use options::CellOptions;
 pub use page::STYLE_SHEET;
 pub use parse::parse;
 pub use plan::{CellKey, keys};
 pub use render::{Format, RenderOptions, render, render_cell, render_report};
+pub use respell::{python_script, respell};
 pub use settings::{Settings, Theme, settings};
 
 /// How a document is written down.
@@ -64,6 +68,8 @@ pub struct Document {
     pub front_matter: Option<String>,
     /// The front matter's `title`, where it has one.
     pub title: Option<String>,
+    /// The TOML of its inline script metadata, as it stands, unless that is part of a cell.
+    pub script_metadata: Option<String>,
     /// Its parts.
     pub blocks: Vec<Block>,
 }

@@ -1,5 +1,7 @@
 //! Fences: the lines that open and close blocks of code.
 
+use super::lines;
+
 /// A language's name is cut after this many characters.
 const MAX_LANGUAGE_CHARS: usize = 40;
 
@@ -39,15 +41,17 @@ impl<'a> Fence<'a> {
         self.mark == opening.mark && self.length >= opening.length && self.info.is_empty()
     }
 
-    /// Whether the block's code runs: three backticks, and Python if it says so.
+    /// Whether the block's code runs: three backticks, and Python if it says so; or more of them and `{python}` or `{}`,
+    /// which is how code is written that holds a line of three itself.
     pub fn executes(&self) -> bool {
-        self.mark == b'`' && self.length == 3 && self.language().is_none_or(|language| is_python(&language))
+        let braced =
+            self.info.strip_prefix('{').is_some_and(|rest| !rest.starts_with(['{', '.']) && rest.contains('}'));
+        self.mark == b'`' && (self.length == 3 || braced) && self.language().is_none_or(|language| is_python(&language))
     }
 
     /// The first word of the info string, without the braces of `{python}`. Tildes that name none hold text.
     pub fn language(&self) -> Option<String> {
-        let word = self.info.trim_start_matches('{').split([' ', '\t', ',', '}']).next().unwrap_or("");
-        let word = word.trim_start_matches('.');
+        let word = self.info.trim_start_matches(['{', '.']).split([' ', '\t', ',', '}']).next().unwrap_or("");
         let word = if word.is_empty() && self.mark == b'~' { "text" } else { word };
         (!word.is_empty()).then(|| word.chars().take(MAX_LANGUAGE_CHARS).collect())
     }
@@ -56,6 +60,13 @@ impl<'a> Fence<'a> {
     pub fn marks(&self) -> String {
         char::from(self.mark).to_string().repeat(self.length.min(12))
     }
+}
+
+/// How many backticks the longest line has that would close a block; `commented` where only comments can.
+pub(super) fn longest_closing(code: &str, commented: bool) -> usize {
+    let text = |line| if commented { lines::uncomment(line) } else { Some(line) };
+    let fences = code.lines().filter_map(|line| text(line).and_then(Fence::find));
+    fences.filter(|fence| fence.mark == b'`' && fence.info.is_empty()).map(|fence| fence.length).max().unwrap_or(0)
 }
 
 /// How many backticks the longest row of them has.

@@ -105,7 +105,7 @@ pub(super) fn file(url: &str) -> Option<(&'static str, Vec<u8>)> {
 }
 
 /// The address of base64 that decodes, to something that begins as the type does.
-fn checked(mime: &str, base64: &str) -> Option<String> {
+pub(super) fn checked(mime: &str, base64: &str) -> Option<String> {
     let base64: String = base64.split_ascii_whitespace().collect();
     let bytes = STANDARD.decode(&base64).ok()?;
     let is_right = match mime {

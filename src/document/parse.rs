@@ -14,7 +14,8 @@ const MAX_PROBLEMS: usize = 1_000;
 /// Splits a document into its blocks. Every text is a document: what is wrong with it, [`super::check`] says.
 ///
 /// - An unclosed block reaches to the end of the document.
-/// - Three backticks open a cell, unless another language than Python is named; four or more, and tildes, a display.
+/// - Three backticks open a cell, unless another language than Python is named; four or more, and tildes, a display,
+///   unless `{python}` or `{}` says that it is a cell.
 /// - In the commented spelling, a line outside the blocks that is neither blank nor a comment is prose; a bare fence
 ///   is a fence, and only a bare fence closes what it opens; a display block that holds nothing but comments (the
 ///   only way to show other things than Python in a valid Python file) is shown without the comment marks.
@@ -27,7 +28,8 @@ pub(super) fn scan(source: &str) -> (Document, Vec<Problem>) {
     let lines = Lines::of(source);
     let front = front::find(lines.clone());
     let start = front.as_ref().map_or(0, |front| front.end);
-    let script = script::find(lines.clone()).map(|script| script.lines).unwrap_or_default();
+    let script = script::find(lines.clone());
+    let lines_of_script = script.as_ref().map(|script| script.lines.clone()).unwrap_or_default();
     let spelling = spelling::detect(lines.clone().skip(start));
     let mut scanner = Scanner {
         spelling,
@@ -38,10 +40,13 @@ pub(super) fn scan(source: &str) -> (Document, Vec<Problem>) {
         open: None,
         problems: Vec::new(),
     };
+    let mut script_stands_outside = false;
     for (index, line) in lines.enumerate().skip(start) {
         // In a cell it is a comment like any other.
-        if scanner.open.is_some() || !script.contains(&index) {
+        if scanner.open.is_some() || !lines_of_script.contains(&index) {
             scanner.line(index, line);
+        } else {
+            script_stands_outside = true;
         }
     }
     scanner.finish();
@@ -54,7 +59,10 @@ pub(super) fn scan(source: &str) -> (Document, Vec<Problem>) {
     // What a cell's first lines say is known at its end only, after what is wrong inside it.
     scanner.problems.sort_by_key(|problem| problem.line);
     let (yaml, title) = front.map_or((None, None), |front| (Some(front.yaml), front.title));
-    let document = Document { spelling, front_matter: yaml, title, blocks: scanner.blocks };
+    // Above the front matter it stands outside too.
+    script_stands_outside |= lines_of_script.start < start;
+    let script_metadata = script.filter(|_| script_stands_outside).map(|script| script.toml);
+    let document = Document { spelling, front_matter: yaml, title, script_metadata, blocks: scanner.blocks };
     (document, scanner.problems)
 }
 
@@ -205,7 +213,10 @@ impl<'a> Scanner<'a> {
         }
         let at = open.place.0;
         let inside = fence.filter(|fence| {
-            open.fence.executes() && (!fence.info.is_empty() || fence.length > 3) && fence.mark == b'`'
+            open.fence.executes()
+                && open.fence.length == 3
+                && (!fence.info.is_empty() || fence.length > 3)
+                && fence.mark == b'`'
         });
         if let Some(fence) = inside {
             self.problem(

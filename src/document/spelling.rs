@@ -4,12 +4,19 @@ use super::Spelling;
 use super::fence::Fence;
 use super::lines;
 
+/// A line that says that a document is in the plain spelling, for the few whose text would say otherwise. Like every
+/// line that begins so it is dropped.
+pub(super) const PLAIN_MARK: &str = "// plain";
+
 /// The spelling of a document without its front matter.
 ///
-/// The first fence decides: bare is plain, in a comment is commented. Without any fence, a document is commented
+/// The first fence (or the mark, before it) decides: bare is plain, in a comment is commented. Without any fence, a document is commented
 /// when every line is a comment (or blank, or one that is dropped) and they are not all plausible plain headings.
 pub(super) fn detect<'a>(source: impl Iterator<Item = &'a str> + Clone) -> Spelling {
     for line in source.clone() {
+        if line.trim_end() == PLAIN_MARK {
+            return Spelling::Plain;
+        }
         if Fence::find(line).is_some() {
             return Spelling::Plain;
         }
