@@ -4,7 +4,7 @@ use super::fence::longest_closing;
 use super::lines::{self, Lines};
 use super::{Block, Document, Spelling, front, spelling};
 
-/// Does nothing but say that the file is in the commented spelling.
+/// Says that the file is in the commented spelling, and does nothing in a document.
 const IMPORT: &str = "import pymd\n\n";
 /// Two lines that are dropped: what stands below is no head of the file.
 const NO_HEAD: &str = "# //\n\n";
@@ -34,7 +34,8 @@ pub fn respell(document: &Document, spelling: Spelling) -> String {
             let mut first = Lines::of(&body).take(2).enumerate();
             let loses_line =
                 document.front_matter.is_none() && first.any(|(index, line)| lines::is_script_header(index, line));
-            if is_misread {
+            // Cells have the module without an import, the file as a script has not.
+            if is_misread || document.cells().any(|cell| cell.code.contains("pymd")) {
                 head.push_str(IMPORT);
             }
             if gains_front || loses_line {

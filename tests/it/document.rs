@@ -2,8 +2,11 @@
 
 mod bombs;
 mod checks;
+mod exports;
 mod injection;
 mod needs;
+mod notebooks;
+mod options;
 mod outputs;
 mod parsing;
 mod rendering;

@@ -182,12 +182,13 @@ fn on_one_line(text: &str) -> String {
 fn in_brackets(caption: &str) -> String {
     let mut out = String::new();
     for c in on_one_line(caption).chars() {
-        if c.is_ascii_punctuation()
-            && !matches!(c, ',' | '.' | ':' | ';' | '?' | '-' | '/' | '%' | '(' | ')' | '\'' | '=')
-        {
-            out.push('\\');
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '!' | '$' | '^' | '~' | '|' | '#' => out.extend(['\\', c]),
+            _ => out.push(c),
         }
-        out.push(c);
     }
     out
 }

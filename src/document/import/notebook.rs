@@ -142,7 +142,7 @@ fn language(metadata: &Metadata<'_>) -> Option<String> {
     // It becomes what follows a fence.
     let name: String =
         language.chars().filter(|c| c.is_alphanumeric() || matches!(c, '+' | '#' | '-')).take(40).collect();
-    (!name.is_empty() && !is_python(&name)).then(|| name.to_lowercase())
+    (!name.is_empty() && !is_python(&name)).then_some(name)
 }
 
 /// What serde says, without the place: that of a part is none of the file.
@@ -202,7 +202,8 @@ impl Import {
         if source.trim().is_empty() {
             return;
         }
-        if let Some(language) = self.language.clone() {
+        if let Some(language) = &self.language {
+            let language = language.to_lowercase();
             return self.display(source, &language);
         }
         match code::read(source, number, &mut self.warnings) {

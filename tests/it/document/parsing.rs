@@ -66,6 +66,9 @@ fn the_first_fence_tells_the_spelling() {
         ("```\n# ```\n```", Spelling::Plain),
         ("---\ntitle: x\n---\n# ```\n1\n# ```\n", Spelling::Commented),
         ("#```\n1\n#```\n", Spelling::Commented),
+        ("// plain\n# One line of text,\n# and one more.", Spelling::Plain),
+        ("// plain\n# ```\n1\n# ```", Spelling::Plain),
+        ("# // plain\n# ```\n1\n# ```", Spelling::Commented),
     ] {
         assert_eq!(parse(source).spelling, spelling, "{source:?}");
     }
@@ -125,6 +128,10 @@ fn fences() {
         ("> ```\n> 1\n> ```\n", "p"),
         ("# ```\n1\n# ```\n```\n2\n# ```\n```\n# t", "ccp"),
         ("# ~~~\n# x\n# ~~~\n", "d"),
+        ("````{python}\n```\n````\n", "c"),
+        ("````{}\n```\n````\n", "c"),
+        ("# ````{py}\n# ```\n# ````\n", "c"),
+        ("````{.python}\n1\n````\n````{{python}}\n1\n````\n````{r}\n1\n````\n````{#a}\n1\n````\n", "dddd"),
     ] {
         assert_eq!(kinds(source), expected, "{source:?}");
     }

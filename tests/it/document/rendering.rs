@@ -128,7 +128,7 @@ fn json() {
     assert_eq!(value["spelling"], "plain");
     assert_eq!(value["front_matter"], "title: Front\n");
     let run = json!({
-        "type": "cell", "index": 0, "code": "x = 1\n", "line": 9, "language": null,
+        "type": "cell", "index": 0, "code": "x = 1\n", "line": 9, "language": null, "options": {},
         "outcome": {"kind": "out_of_fuel", "limit": 9},
         "outputs": [{"type": "stream", "name": "stdout", "text": "out\n"}],
         "fuel_used": 7, "wall_ms": 1.5, "peak_memory_bytes": 9,
