@@ -142,16 +142,13 @@ fn renders(clients: &Clients, table: &mut Table) -> Result<Times> {
 /// The same cells as a notebook, run by Jupyter's own tools.
 fn notebooks(times: &Times, table: &mut Table) -> Result<()> {
     let python = std::env::var_os("PYMD_BENCH_JUPYTER").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
-    let there = Command::new(&python).args(["-c", "import nbconvert, ipykernel, pandas, matplotlib"]);
-    if !succeeds(there) {
+    if !succeeds(Command::new(&python).args(["-c", "import nbconvert, ipykernel, pandas, matplotlib"])) {
         let remark = "not here: PYMD_BENCH_JUPYTER names a Python that has nbconvert, ipykernel, pandas, matplotlib";
         table.value("jupyter nbconvert --execute", "-".to_owned(), remark.to_owned(), None);
         return Ok(());
     }
     let directory = tempfile::tempdir()?;
-    let cell = |code: &&str| {
-        json!({"cell_type": "code", "source": code, "metadata": {}, "outputs": [], "execution_count": null})
-    };
+    let cell = |code: &&str| json!({"cell_type": "code", "source": code, "metadata": {}, "outputs": [], "execution_count": null});
     let cells: Vec<_> = CELLS.iter().map(cell).collect();
     let notebook = json!({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 4});
     let path = directory.path().join("report.ipynb");
@@ -187,7 +184,10 @@ fn forks(clients: &Clients, table: &mut Table) -> Result<()> {
         let (time, report) = clients.post(&format!("{kernel}/execute"), &json!({"code": code}))?;
         if report["outcome"]["kind"] == "completed" { Ok(time) } else { Err(report.to_string().into()) }
     };
-    run(&kernel, "import numpy as np, pandas as pd\ntable = pd.DataFrame({'x': np.arange(12_500_000)})")?;
+    run(
+        &kernel,
+        "import numpy as np, pandas as pd\ntable = pd.DataFrame({'x': np.arange(12_500_000, dtype=np.int64)})",
+    )?;
     let fork = |count: usize| clients.post(&format!("{kernel}/fork"), &json!({"count": count}));
     let mut one = Vec::new();
     for _ in 0..20 {

@@ -9,6 +9,7 @@
 
 mod account;
 mod document_files;
+mod document_render;
 mod document_versions;
 mod documents;
 mod environments;
@@ -78,6 +79,9 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(documents::show, documents::update, documents::delete))
         .routes(routes!(documents::duplicate))
         .routes(routes!(documents::restore))
+        .routes(routes!(document_render::import))
+        .routes(routes!(document_render::render))
+        .routes(routes!(document_render::export))
         .routes(routes!(document_versions::list))
         .routes(routes!(document_versions::show))
         .routes(routes!(document_versions::diff))

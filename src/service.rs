@@ -25,14 +25,17 @@ pub use error::ServiceError;
 pub use execute::{ExecuteRequest, RequestFile};
 pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, KernelConfig, Kernels, RestoreKernel};
 use render::off_the_server_threads;
-pub use render::{CellStatus, CellSummary, RenderEvent, RenderFormat, RenderReport, RenderRequest, RenderSender};
+pub use render::{
+    Attached, CellStatus, CellSummary, Loaded, Ran, RenderContext, RenderEvent, RenderFormat, RenderReport,
+    RenderRequest, RenderSender,
+};
 pub use scripts::Scripts;
 pub use shares::{Share, Shares};
 pub use validate::{ValidateReport, ValidateRequest};
 pub use workspace::{
-    AddPackages, CloneEnvironment, CreateDocument, CreateEnvironment, FileList, ImportRequirements, InstallRequest,
-    OpenFile, PackageList, PutFile, TEMPLATES, TagList, Template, UpdateDocument, UpdateEnvironment, VersionDiff,
-    Workspace, WorkspaceParts,
+    AddPackages, CloneEnvironment, CreateDocument, CreateEnvironment, ExportFormat, Exported, FileList, ImportDocument,
+    ImportRequirements, ImportedDocument, InstallRequest, OpenFile, PackageList, PutFile, RenderStored, TEMPLATES,
+    TagList, Template, UpdateDocument, UpdateEnvironment, VersionDiff, Workspace, WorkspaceParts,
 };
 
 use crate::backend::wasm::Sandbox;

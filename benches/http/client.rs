@@ -94,7 +94,11 @@ impl Clients {
             let bytes = response.bytes().await?;
             let time = asked.elapsed();
             let answer: Value = serde_json::from_slice(&bytes)?;
-            if status.is_success() { Ok((time, answer)) } else { Err(format!("{path} answered {status}: {answer}").into()) }
+            if status.is_success() {
+                Ok((time, answer))
+            } else {
+                Err(format!("{path} answered {status}: {answer}").into())
+            }
         })
     }
 

@@ -122,7 +122,7 @@ fn media_type(headers: &HeaderMap) -> String {
 }
 
 /// A header by which the content is saved under that name (RFC 6266), whatever characters it has.
-fn attachment(name: &str) -> String {
+pub(super) fn attachment(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let fallback: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
     let mut encoded = String::new();

@@ -15,7 +15,8 @@ use crate::backend::event_channel;
 use crate::domain::{Event, UserId};
 use crate::metrics;
 use crate::service::{
-    CellStatus, CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ValidateReport, ValidateRequest,
+    CellStatus, CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ServiceError, ValidateReport,
+    ValidateRequest,
 };
 
 /// Something that a cell of a document shows while it runs.
@@ -54,7 +55,7 @@ pub async fn render(
     id: RequestId,
     ApiJson(request): ApiJson<RenderRequest>,
 ) -> Result<Response, ApiError> {
-    answer(app, user.id, wants_events, id, request).await
+    answer_request(app, user.id, wants_events, id, request).await
 }
 
 /// Render a document that is being edited: as `render`, but always a fragment, to be put into a page.
@@ -69,7 +70,7 @@ pub async fn preview(
     id: RequestId,
     ApiJson(request): ApiJson<RenderRequest>,
 ) -> Result<Response, ApiError> {
-    answer(app, user.id, wants_events, id, RenderRequest { standalone: false, ..request }).await
+    answer_request(app, user.id, wants_events, id, RenderRequest { standalone: false, ..request }).await
 }
 
 /// Say what is wrong with a document, without running any of it.
@@ -83,15 +84,15 @@ pub async fn validate(
     Ok(Json(app.run(app.service().validate(request)).await?))
 }
 
-async fn answer(
+/// Answers with what `work` says, at once or as it happens.
+pub(super) async fn answer<W: Future<Output = Result<RenderReport, ServiceError>> + Send + 'static>(
     app: App,
-    user: UserId,
     wants_events: bool,
     id: RequestId,
-    request: RenderRequest,
+    work: impl FnOnce(Option<RenderSender>) -> W,
 ) -> Result<Response, ApiError> {
     if !wants_events {
-        return Ok(Json(run(&app, user, request, None).await?).into_response());
+        return Ok(Json(run(&app, work(None)).await?).into_response());
     }
     let (sender, receiver) = event_channel();
     let events = stream::unfold(receiver, |mut receiver| async {
@@ -101,18 +102,29 @@ async fn answer(
         };
         Some((event, receiver))
     });
-    sse::answer(events, async move { run(&app, user, request, Some(sender)).await }, id).await
+    let work = work(Some(sender));
+    sse::answer(events, async move { run(&app, work).await }, id).await
 }
 
 async fn run(
     app: &App,
-    user: UserId,
-    request: RenderRequest,
-    watch: Option<RenderSender>,
+    work: impl Future<Output = Result<RenderReport, ServiceError>>,
 ) -> Result<RenderReport, ApiError> {
-    let report = app.run(app.workspace().render(user, request, watch)).await?;
+    let report = app.run(work).await?;
     for cell in report.cells.iter().filter(|cell| cell.status == CellStatus::Executed) {
         metrics::cell_ended(&cell.outcome, cell.fuel_used, cell.wall_ms);
     }
     Ok(report)
+}
+
+async fn answer_request(
+    app: App,
+    user: UserId,
+    wants_events: bool,
+    id: RequestId,
+    request: RenderRequest,
+) -> Result<Response, ApiError> {
+    let workspace = app.workspace().clone();
+    let work = move |watch| async move { workspace.render(user, request, watch).await };
+    answer(app, wants_events, id, work).await
 }

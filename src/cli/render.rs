@@ -12,7 +12,7 @@ use crate::backend::wasm::EnvironmentBase;
 use crate::config::Config;
 use crate::document::{self, Needs};
 use crate::domain::{Outcome, Quotas};
-use crate::service::{RenderFormat, RenderReport, RenderRequest, Scripts, Service};
+use crate::service::{RenderContext, RenderFormat, RenderReport, RenderRequest, Scripts, Service};
 use crate::telemetry;
 
 /// What a document's own environment may have: the machine is the caller's own.
@@ -96,7 +96,7 @@ pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
         standalone: !args.fragment,
     };
     let environment = environment(&config, &service, &request.content, args.env, args.env_dir).await?;
-    let report = service.render(request, environment, None, None).await?;
+    let report = service.render(request, RenderContext { environment, ..RenderContext::default() }).await?;
     let mut rendered = report.rendered.clone();
     if !rendered.ends_with('\n') {
         rendered.push('\n');

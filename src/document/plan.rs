@@ -2,21 +2,23 @@
 
 use crate::domain::Limits;
 
-use super::Document;
+use super::CellRef;
 
 /// What the result of a cell depends on: where the document starts from, the limits, and the cells up to it. Prose is not
 /// in it, nor how the document is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CellKey([u8; 32]);
 
-/// The keys of the document's cells, in order. `start` names what the first cell finds: the runtime, what is imported,
-/// the files.
-pub fn keys(document: &Document, start: &str, limits: &Limits) -> Vec<CellKey> {
+/// The keys of cells that run one after another. `start` names what the first one finds: the runtime, what is imported, the
+/// files.
+pub fn keys<'a>(cells: impl IntoIterator<Item = CellRef<'a>>, start: &str, limits: &Limits) -> Vec<CellKey> {
     let mut key = root(start, limits);
-    document
-        .cells()
+    cells
+        .into_iter()
         .map(|cell| {
             let mut hasher = blake3::Hasher::new_keyed(&key);
+            // Tracebacks name the cell by its number, which those have a part in that do not run.
+            hasher.update(&(cell.index as u64).to_le_bytes());
             hasher.update(cell.code.as_bytes());
             key = *hasher.finalize().as_bytes();
             CellKey(key)

@@ -68,6 +68,19 @@ pub struct LimitError {
 }
 
 impl LimitsRequest {
+    /// These limits where they are below `ceiling`, and the ceiling elsewhere: what is asked for by somebody else than the
+    /// caller is no mistake of the caller's.
+    pub fn clamped(&self, ceiling: &Limits) -> Limits {
+        let pick = |asked: Option<u64>, min: u64, max: u64| asked.map_or(max, |asked| asked.clamp(min.min(max), max));
+        Limits {
+            fuel: pick(self.fuel, 1, ceiling.fuel),
+            memory_bytes: pick(self.memory_bytes, MIN_MEMORY_BYTES, ceiling.memory_bytes),
+            wall_ms: pick(self.wall_ms, 1, ceiling.wall_ms),
+            output_bytes: pick(self.output_bytes, 1, ceiling.output_bytes),
+            ..ceiling.clone()
+        }
+    }
+
     /// These limits within `ceiling`, or the first field that lies outside it.
     pub fn within(&self, ceiling: &Limits) -> Result<Limits, LimitError> {
         let pick = |field, asked: Option<u64>, min, max| match asked {

@@ -1,5 +1,6 @@
 //! Render a document: run those of its cells that must be, then lay their outputs out.
 
+mod attached;
 mod cells;
 
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::{Service, ServiceError};
 use crate::backend::wasm::EnvironmentBase;
 use crate::backend::{EventSender, Queued};
-use crate::document::{self, CellRef, Format, RenderOptions};
-use crate::domain::{EnvironmentId, Event, LimitsRequest, Outcome, UserId};
+use crate::document::{self, CellRef, Document, Format, RenderOptions};
+use crate::domain::{CellReport, EnvironmentId, Event, LimitsRequest, Outcome, UserId};
+pub use attached::{Attached, Loaded};
 use cells::{Done, Run};
 
 /// What a document is rendered to.
@@ -64,6 +66,8 @@ pub enum CellStatus {
     Executed,
     /// It was run for an earlier render, and nothing that it depends on has changed.
     Cached,
+    /// It says that it is not to run.
+    Skipped,
 }
 
 /// How one cell of a render ended. What it took is what it took when it was run.
@@ -154,64 +158,105 @@ impl Queued for RenderEvent {
 /// Where the events of a render go.
 pub type RenderSender = EventSender<RenderEvent>;
 
+/// What a render has to do with besides the request.
+#[derive(Default)]
+pub struct RenderContext {
+    /// Where the cells run; absent: with what is linked into the runtime.
+    pub environment: Option<EnvironmentBase>,
+    /// Whose render it is. Of what they have rendered lately only that runs again that has changed, and what comes after
+    /// it; without an owner nothing is kept.
+    pub owner: Option<UserId>,
+    /// Files that lie beside the document.
+    pub attached: Option<Attached>,
+    /// Who hears of it.
+    pub watch: Option<RenderSender>,
+}
+
+/// A document, and what came of its cells.
+pub struct Ran {
+    /// The document.
+    pub document: Document,
+    /// The reports of its cells, in order; fewer where some were not run.
+    pub reports: Vec<CellReport>,
+    cells: Vec<CellSummary>,
+}
+
 impl Service {
-    /// Renders a document: in `environment`, or with what is linked into the runtime. Of what `owner` has rendered lately
-    /// only that runs again that has changed, and what comes after it; without an owner nothing is kept. Dropping the
-    /// future ends its cells.
+    /// Renders a document. Dropping the future ends its cells.
     ///
     /// # Errors
     /// When the request can't be taken; what the cells do is in the result.
-    pub async fn render(
-        &self,
-        request: RenderRequest,
-        environment: Option<EnvironmentBase>,
-        owner: Option<UserId>,
-        watch: Option<RenderSender>,
-    ) -> Result<RenderReport, ServiceError> {
+    pub async fn render(&self, request: RenderRequest, context: RenderContext) -> Result<RenderReport, ServiceError> {
         let started = Instant::now();
-        let sandbox = self.sandbox()?;
-        let limits = request.limits.within(self.limits())?;
-        let content = request.content;
-        let parsed = off_the_server_threads(move || document::parse(&content)).await?;
-        let code = parsed.cells().map(|cell| cell.code).collect::<Vec<_>>().join("\n");
-        let run = Run {
-            sandbox,
-            admission: &self.0.admission,
-            start: sandbox.start_point(environment.as_ref(), &code, &limits).await,
-            document: &parsed,
-            limits: &limits,
-            stop_on_error: request.stop_on_error,
-            keeper: owner.map(|owner| (&self.0.checkpoints, owner)),
-            fresh: request.fresh,
-            watch: watch.as_ref(),
-        };
-        let done = run.cells().await?;
-        let cells: Vec<_> = parsed.cells().zip(&done).map(|(cell, done)| CellSummary::new(cell, done)).collect();
+        let RenderRequest { format, standalone, show_code, .. } = request;
+        let Ran { document, reports, cells } = self.run_document(request, context).await?;
         let executed = || cells.iter().filter(|cell| cell.status == CellStatus::Executed);
         let fuel_used = executed().map(|cell| cell.fuel_used).fold(0, u64::saturating_add);
-        let cached = !cells.is_empty() && executed().next().is_none();
-        let reports: Vec<_> = done.into_iter().map(|done| Arc::unwrap_or_clone(done.report)).collect();
-        let cell_count = parsed.cells().count();
+        let cached = executed().next().is_none() && cells.iter().any(|cell| cell.status == CellStatus::Cached);
+        let cell_count = document.cells().count();
         let options = RenderOptions {
-            format: match (request.format, request.standalone) {
+            format: match (format, standalone) {
                 (RenderFormat::Html, false) => Format::Html,
                 (RenderFormat::Html, true) => Format::Page,
                 (RenderFormat::Markdown, _) => Format::Markdown,
                 (RenderFormat::Json, _) => Format::Json,
             },
-            show_code: request.show_code,
+            show_code,
             ..RenderOptions::default()
         };
-        let rendered = off_the_server_threads(move || document::render(&parsed, &reports, &options)).await?;
+        let rendered = off_the_server_threads(move || document::render(&document, &reports, &options)).await?;
         Ok(RenderReport {
             rendered,
             cached,
-            format: request.format,
+            format,
             fuel_used,
             cells,
             cell_count,
             wall_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         })
+    }
+
+    /// Runs a document's cells: those that must be.
+    ///
+    /// # Errors
+    /// When the request can't be taken; what the cells do is in the result.
+    pub async fn run_document(&self, request: RenderRequest, context: RenderContext) -> Result<Ran, ServiceError> {
+        let sandbox = self.sandbox()?;
+        let limits = request.limits.within(self.limits())?;
+        let content = request.content;
+        let parse = move || {
+            let document = document::parse(&content);
+            let settings = document::settings(&document);
+            (document, settings)
+        };
+        let (document, settings) = off_the_server_threads(parse).await?;
+        let limits = settings.limits.clamped(&limits);
+        let running: Vec<_> = document.cells().filter(|cell| cell.options.runs()).collect();
+        let code = running.iter().map(|cell| cell.code).collect::<Vec<_>>().join("\n");
+        let RenderContext { environment, owner, attached, watch } = context;
+        let run = Run {
+            sandbox,
+            admission: &self.0.admission,
+            start: sandbox.start_point(environment.as_ref(), &code, &limits).await,
+            cells: running,
+            attached: attached.as_ref(),
+            limits: &limits,
+            stop_on_error: request.stop_on_error,
+            keeper: owner.filter(|_| settings.cache).map(|owner| (&self.0.checkpoints, owner)),
+            fresh: request.fresh,
+            watch: watch.as_ref(),
+        };
+        let mut results = run.results().await?.into_iter();
+        let mut done = Vec::new();
+        for cell in document.cells() {
+            match if cell.options.runs() { results.next() } else { Some(Done::skipped()) } {
+                Some(result) => done.push(result),
+                None => break,
+            }
+        }
+        let cells = document.cells().zip(&done).map(|(cell, done)| CellSummary::new(cell, done)).collect();
+        let reports = done.into_iter().map(|done| Arc::unwrap_or_clone(done.report)).collect();
+        Ok(Ran { document, reports, cells })
     }
 }
 

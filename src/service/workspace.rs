@@ -4,6 +4,8 @@ mod bases;
 mod change;
 mod document_diff;
 mod document_files;
+mod document_import;
+mod document_render;
 mod document_versions;
 mod documents;
 mod environments;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 
 pub use document_diff::VersionDiff;
 pub use document_files::{FileList, OpenFile, PutFile};
+pub use document_import::{ImportDocument, ImportedDocument};
+pub use document_render::{ExportFormat, Exported, RenderStored};
 pub use documents::{CreateDocument, TagList, UpdateDocument};
 pub use environments::{CloneEnvironment, CreateEnvironment, UpdateEnvironment};
 pub use jobs::InstallRequest;

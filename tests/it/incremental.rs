@@ -4,7 +4,7 @@ mod edits;
 mod states;
 
 use pymd::domain::{Limits, UserId};
-use pymd::service::{CellStatus, CheckpointConfig, RenderReport, RenderRequest, Service, ServiceConfig};
+use pymd::service::{CellStatus, CheckpointConfig, RenderContext, RenderReport, RenderRequest, Service, ServiceConfig};
 use reqwest::{Method, header};
 use serde_json::json;
 
@@ -33,13 +33,16 @@ impl Editor {
     }
 
     async fn request(&self, request: RenderRequest) -> RenderReport {
-        self.service.render(request, None, Some(self.user), None).await.unwrap()
+        self.service
+            .render(request, RenderContext { owner: Some(self.user), ..RenderContext::default() })
+            .await
+            .unwrap()
     }
 
     /// What a render shows that knows nothing.
     async fn scratch(&self, cells: &[&str]) -> RenderReport {
         let request = RenderRequest { content: document(cells), ..RenderRequest::default() };
-        self.service.render(request, None, None, None).await.unwrap()
+        self.service.render(request, RenderContext::default()).await.unwrap()
     }
 }
 
@@ -113,7 +116,7 @@ async fn what_it_depends_on_is_looked_at() {
     assert_eq!(ran(&editor.request(request("print(1)")).await), ".");
     let other = Editor { service: editor.service.clone(), user: UserId::new() };
     assert_eq!(ran(&other.request(request("print(1)")).await), "x", "another user");
-    let nobody = editor.service.render(request("print(1)"), None, None, None).await.unwrap();
+    let nobody = editor.service.render(request("print(1)"), RenderContext::default()).await.unwrap();
     assert_eq!(ran(&nobody), "x");
 }
 

@@ -7,7 +7,7 @@ use pymd::backend::event_channel;
 use pymd::backend::wasm::memory::{Image, PAGE_BYTES, PageMap, Slot, with_slot};
 use pymd::backend::wasm::{SandboxConfig, engine};
 use pymd::domain::{Limits, Outcome};
-use pymd::service::{RenderFormat, RenderRequest, Service, ServiceConfig};
+use pymd::service::{RenderContext, RenderFormat, RenderRequest, Service, ServiceConfig};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use wasmtime::{Instance, Module, Store};
@@ -116,7 +116,7 @@ async fn the_outputs_of_a_document_are_bounded() {
     let service = service(Limits { output_bytes: 100_000, ..limits() }).await;
     let content = "```\nprint('x' * 90_000)\n```\n\n".repeat(30);
     let request = RenderRequest { content, format: RenderFormat::Json, ..RenderRequest::default() };
-    let report = service.render(request, None, None, None).await.unwrap();
+    let report = service.render(request, RenderContext::default()).await.unwrap();
     let shown: u64 = report.cells.iter().map(|cell| cell.output_bytes).sum();
     assert!(shown <= 400_000, "{shown}");
     assert_eq!(report.cells[0].outcome, Outcome::Completed);
@@ -130,7 +130,7 @@ async fn the_events_of_a_render_join_while_nobody_reads() {
     let code = "import os\nfor i in range(20_000): os.write(1, b'a')";
     let request = RenderRequest { content: format!("```\n{code}\n```\n"), ..RenderRequest::default() };
     let (sender, mut unread) = event_channel();
-    service.render(request, None, None, Some(sender)).await.unwrap();
+    service.render(request, RenderContext { watch: Some(sender), ..RenderContext::default() }).await.unwrap();
     let (mut waiting, mut bytes) = (0, 0);
     while let Some(event) = unread.next().await {
         waiting += 1;

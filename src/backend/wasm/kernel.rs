@@ -14,7 +14,7 @@ use super::machine::Live;
 use super::memory::{Slot, collect};
 use super::recorder::Recorder;
 use super::sandbox::{Inner, SandboxError};
-use super::vfs::Fs;
+use super::vfs::{Fs, LowerFile};
 use crate::backend::EventSender;
 use crate::domain::{CellReport, CellRequest, InputFile, Limits, Outcome};
 use ending::{Return, classify, keeps_state};
@@ -89,6 +89,25 @@ impl Kernel {
                 fs.create_dir_all(parent).map_err(|error| refuse(error.to_string()))?;
             }
             fs.write_file(&path, &file.content).map_err(|error| refuse(error.to_string()))?;
+        }
+        self.set_files(fs);
+        Ok(())
+    }
+
+    /// Shows files in the working directory that cells can read and not change, before the next cell.
+    ///
+    /// # Errors
+    /// [`SandboxError::File`] for a path that leaves the directory, or where something is already.
+    pub fn show_files(&mut self, files: &[(String, Arc<[u8]>)]) -> Result<(), SandboxError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let mut fs = self.checkpoint().state().fs.clone();
+        for (path, content) in files {
+            let refuse = |reason: String| SandboxError::File { path: path.clone(), reason };
+            let relative = relative(path).map_err(|reason| refuse(reason.to_owned()))?;
+            let content: Arc<dyn LowerFile> = Arc::new(Arc::clone(content));
+            fs.mount_file(&format!("{WORK_DIR}/{relative}"), content).map_err(|error| refuse(error.to_string()))?;
         }
         self.set_files(fs);
         Ok(())

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CellStatus, CellSummary, RenderEvent, RenderSender};
+use super::{Attached, CellStatus, CellSummary, RenderEvent, RenderSender};
 use crate::backend::event_channel;
 use crate::backend::wasm::{Kernel, Sandbox, StartPoint};
-use crate::document::{self, CellKey, CellRef, Document};
+use crate::document::{self, CellKey, CellRef};
 use crate::domain::{CellReport, CellRequest, Event, Limits, Outcome, UserId};
 use crate::service::ServiceError;
 use crate::service::admission::Admission;
@@ -24,7 +24,10 @@ pub(super) struct Run<'a> {
     pub sandbox: &'a Sandbox,
     pub admission: &'a Admission,
     pub start: StartPoint<'a>,
-    pub document: &'a Document,
+    /// The cells that are to run, in order.
+    pub cells: Vec<CellRef<'a>>,
+    /// The files that lie beside the document.
+    pub attached: Option<&'a Attached>,
     pub limits: &'a Limits,
     pub stop_on_error: bool,
     /// Where results are kept, and for whom.
@@ -40,6 +43,21 @@ pub(super) struct Done {
     pub status: CellStatus,
 }
 
+impl Done {
+    /// Of a cell that is not to run.
+    pub fn skipped() -> Self {
+        let report = CellReport {
+            outcome: Outcome::Completed,
+            outputs: Vec::new(),
+            fuel_used: 0,
+            wall_ms: 0.0,
+            peak_memory_bytes: 0,
+            output_bytes: 0,
+        };
+        Self { report: Arc::new(report), status: CellStatus::Skipped }
+    }
+}
+
 /// Where the cells that run go on.
 struct Beginning {
     kernel: Kernel,
@@ -49,9 +67,9 @@ struct Beginning {
 
 impl Run<'_> {
     /// The cells' results, in order; fewer than there are cells where some were not run.
-    pub async fn cells(&self) -> Result<Vec<Done>, ServiceError> {
+    pub async fn results(&self) -> Result<Vec<Done>, ServiceError> {
         let (keys, mut known) = self.known();
-        let count = self.document.cells().count();
+        let count = self.cells.len();
         let failed = known.reports.iter().position(|report| report.outcome != Outcome::Completed);
         let ends_there = failed.filter(|_| self.stop_on_error);
         if let Some(failed) = ends_there {
@@ -72,9 +90,12 @@ impl Run<'_> {
                 Beginning { kernel, keys, place: Some(place) }
             }
             None => {
-                let kernel = self.sandbox.kernel_at(&self.start, self.limits).await?;
-                let own = self.start.names().into_iter().next().unwrap_or_default();
-                Beginning { kernel, keys: document::keys(self.document, &own, self.limits), place: None }
+                let mut kernel = self.sandbox.kernel_at(&self.start, self.limits).await?;
+                if let Some(attached) = self.attached {
+                    kernel.show_files(&attached.load().await?)?;
+                }
+                let own = self.names().into_iter().next().unwrap_or_default();
+                Beginning { kernel, keys: self.keys(&own), place: None }
             }
         };
         self.run(beginning, &mut done).await?;
@@ -84,8 +105,10 @@ impl Run<'_> {
     /// What is known of the document's first cells, and the keys under which it is.
     fn known(&self) -> (Vec<CellKey>, Known) {
         let Some((checkpoints, user)) = self.keeper.filter(|_| !self.fresh) else { return Default::default() };
-        let known = self.start.names().into_iter().map(|name| {
-            let keys = document::keys(self.document, &name, self.limits);
+        let known = self.names().into_iter().map(|name| {
+            let mut keys = self.keys(&name);
+            // What is not to be kept is not looked for either.
+            keys.truncate(self.kept_cells());
             let known = checkpoints.known(user, &keys);
             (keys, known)
         });
@@ -94,9 +117,23 @@ impl Run<'_> {
         longest.unwrap_or_default()
     }
 
+    /// The names of what the first cell may find.
+    fn names(&self) -> Vec<String> {
+        let files = self.attached.map_or("", |attached| attached.digest());
+        self.start.names().into_iter().map(|name| format!("{name} {files}")).collect()
+    }
+
+    fn keys(&self, start: &str) -> Vec<CellKey> {
+        document::keys(self.cells.iter().copied(), start, self.limits)
+    }
+
+    /// How many cells come before the first one that says that nothing of it may be kept.
+    fn kept_cells(&self) -> usize {
+        self.cells.iter().position(|cell| cell.options.cache == Some(false)).unwrap_or(self.cells.len())
+    }
+
     fn tell_known(&self, reports: Vec<Arc<CellReport>>) -> Vec<Done> {
-        let cells = self.document.cells().zip(reports);
-        let told = cells.map(|(cell, report)| {
+        let told = self.cells.iter().zip(reports).map(|(cell, report)| {
             if let Some(watch) = self.watch {
                 for output in &report.outputs {
                     let event = Event::Output { output: output.clone() };
@@ -104,7 +141,7 @@ impl Run<'_> {
                 }
             }
             let done = Done { report, status: CellStatus::Cached };
-            self.tell_done(cell, &done);
+            self.tell_done(*cell, &done);
             done
         });
         told.collect()
@@ -127,25 +164,27 @@ impl Run<'_> {
         let mut kernel = Some(kernel);
         // Nothing is kept behind a cell whose result is not.
         let mut keeper = self.keeper;
-        let mut cells = self.document.cells().skip(done.len()).peekable();
-        while let (Some(cell), Some(before)) = (cells.next(), kernel.take()) {
+        let kept_cells = self.kept_cells();
+        for number in done.len()..self.cells.len() {
+            let (Some(cell), Some(before)) = (self.cells.get(number).copied(), kernel.take()) else { break };
             let spent_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let left_ms = budget_ms.saturating_sub(spent_ms);
             if left_ms == 0 {
                 break;
             }
-            let is_whole = self.limits.wall_ms <= left_ms;
-            let (wall_ms, output_bytes) = (self.limits.wall_ms.min(left_ms), self.limits.output_bytes.min(left_bytes));
+            let own_ms = cell.options.timeout_ms.unwrap_or(u64::MAX).min(self.limits.wall_ms);
+            let is_whole = own_ms <= left_ms && number < kept_cells;
+            let (wall_ms, output_bytes) = (own_ms.min(left_ms), self.limits.output_bytes.min(left_bytes));
             let limits = Limits { wall_ms, output_bytes, ..self.limits.clone() };
             let name = format!("cell {}", cell.index + 1);
             let request = CellRequest { code: cell.code.to_owned(), name, stdin: Vec::new(), limits };
-            let is_last = cells.peek().is_none() && self.keeper.is_none();
+            let is_last = number + 1 == self.cells.len() && self.keeper.is_none();
             let report;
             (kernel, report) = self.run_cell(before, request, is_last, cell.index).await?;
             left_bytes = left_bytes.saturating_sub(report.output_bytes);
             let report = Arc::new(report);
-            if let (Some((checkpoints, user)), Some(kernel), Some(key)) = (keeper, &kernel, keys.get(cell.index)) {
-                // One that had less time than its key says may end otherwise another time.
+            if let (Some((checkpoints, user)), Some(kernel), Some(key)) = (keeper, &kernel, keys.get(number)) {
+                // One that had less time than it may have could end otherwise another time.
                 let kept = is_whole.then(|| checkpoints.keep(user, place, *key, &report, &kernel.checkpoint()));
                 place = kept.flatten();
                 keeper = keeper.filter(|_| place.is_some());

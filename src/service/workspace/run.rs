@@ -6,7 +6,8 @@ use crate::backend::wasm::EnvironmentBase;
 use crate::document;
 use crate::domain::{Environment, EnvironmentId, ExecuteReport, KernelInfo, UserId};
 use crate::service::{
-    CreateKernel, ExecuteRequest, RenderReport, RenderRequest, RenderSender, ServiceError, off_the_server_threads,
+    CreateKernel, ExecuteRequest, RenderContext, RenderReport, RenderRequest, RenderSender, ServiceError,
+    off_the_server_threads,
 };
 
 impl Workspace {
@@ -36,11 +37,22 @@ impl Workspace {
         request: RenderRequest,
         watch: Option<RenderSender>,
     ) -> Result<RenderReport, ServiceError> {
-        let base = match request.environment_id {
-            Some(id) => self.enter(&self.chosen(user, Some(id)).await?).await?,
-            None => self.base_of_document(user, &request.content).await?,
-        };
-        self.0.service.render(request, base, Some(user), watch).await
+        let environment = self.base_for(user, request.environment_id, &request.content).await?;
+        let context = RenderContext { environment, owner: Some(user), attached: None, watch };
+        self.0.service.render(request, context).await
+    }
+
+    /// What the cells of a document start from: the environment of that id, or else what the document says.
+    pub(super) async fn base_for(
+        &self,
+        user: UserId,
+        id: Option<EnvironmentId>,
+        content: &str,
+    ) -> Result<Option<EnvironmentBase>, ServiceError> {
+        match id {
+            Some(id) => self.enter(&self.chosen(user, Some(id)).await?).await,
+            None => self.base_of_document(user, content).await,
+        }
     }
 
     /// Makes a kernel in an environment: the one that the request names, or else the user's default one.

@@ -17,7 +17,7 @@ fn cell(code: &str) -> ExecuteCell {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kernel_used_longest_ago_gives_way() {
-    let kernels = kernels(KernelConfig { bytes: 50 << 20, ..KernelConfig::default() }).await;
+    let kernels = kernels(KernelConfig { bytes: 100 << 20, ..KernelConfig::default() }).await;
     let user = UserId::new();
     let mut ids = Vec::new();
     for _ in 0..3 {

@@ -29,7 +29,7 @@ async fn forks_know_the_same_and_go_their_own_ways() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_forks_of_much_memory_hold_little_more_than_one() {
     let notebook = Notebook::open().await;
-    notebook.run("import numpy as np\ntable = np.arange(6_000_000)").await;
+    notebook.run("import numpy as np\ntable = np.arange(6_000_000, dtype=np.int64)").await;
     let one = notebook.shown().await["size_bytes"].as_u64().unwrap();
     assert!(one > 48_000_000, "{one}");
     let forks = notebook.fork(100).await;

@@ -60,7 +60,7 @@ async fn ten_thousand_cells_run_one_after_another() {
     let valid = app.post("/api/v1/render/validate", &json!({"content": content})).await.json();
     assert_eq!(valid["valid"], true);
     let request = RenderRequest { content, ..RenderRequest::default() };
-    let report = app.service.render(request, None, None, None).await.unwrap();
+    let report = app.service.render(request, pymd::service::RenderContext::default()).await.unwrap();
     let wrong = report.cells.iter().filter(|cell| cell.outcome != Outcome::Completed).count();
     assert_eq!((report.cell_count, report.cells.len(), wrong), (10_000, 10_000, 0));
     assert!(report.rendered.contains("9999"));
