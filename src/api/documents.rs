@@ -46,9 +46,11 @@ pub struct DocumentFilter {
     pub deleted: Option<bool>,
     /// What they are sorted by. Default: `updated_at`.
     #[serde(default)]
+    #[param(inline)]
     pub sort_by: Option<DocumentSort>,
     /// Default: `asc` by title, else `desc`.
     #[serde(default)]
+    #[param(inline)]
     pub sort_order: Option<SortOrder>,
     /// The page, counted from 1.
     #[serde(default)]

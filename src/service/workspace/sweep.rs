@@ -57,11 +57,11 @@ impl Workspace {
                 break;
             }
         }
-        self.sweep_documents(now).await?;
         if let Ok(sandbox) = inner.service.sandbox() {
             let sandbox = sandbox.clone();
             off_the_server_threads(move || sandbox.evict_images(IMAGE_BYTES, IMAGE_AGE)).await??;
         }
-        Ok(())
+        // The last: all the others need no object store.
+        self.sweep_documents(now).await
     }
 }

@@ -371,6 +371,8 @@ async fn a_dropped_request_leaves_nothing(at: TestDatabase) {
             tokio::task::yield_now().await;
         }
     }
+    // A write that was on its way to the disk is done before this one begins.
+    database.update_document(user, id, text("settled"), None).await.unwrap();
     // Nothing holds a lock, and the document is one that was saved as a whole.
     let Document { summary, content } = database.document(user, id).await.unwrap();
     assert_eq!(database.document_version(user, id, summary.version).await.unwrap().content, content);

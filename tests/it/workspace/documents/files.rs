@@ -138,7 +138,6 @@ async fn hostile_paths_are_refused(at: TestDatabase) {
         "a%5Cb",
         "a%00b",
         "a%0Ab",
-        "%2E",
         "a/%2e%2e%2fb",
         &long,
         &deep,
@@ -149,7 +148,7 @@ async fn hostile_paths_are_refused(at: TestDatabase) {
         world.send(Method::DELETE, &format!("{document}/files/{path}"), None).await.problem(404, "not_found");
     }
     // Clients tidy such paths up before they send them: these are sent as they are.
-    for path in ["../x", "a/../../x", "./x", "%ff", "..", ""] {
+    for path in ["%2E", "../x", "a/../../x", "./x", "%ff", "..", ""] {
         let answer = raw(&world, &format!("PUT {document}/files/{path} HTTP/1.1"), "Content-Length: 1\r\n", "x").await;
         let status: u16 = answer.split(' ').nth(1).unwrap().parse().unwrap();
         assert!([400, 404, 405, 422].contains(&status), "{path}: {answer}");

@@ -54,8 +54,8 @@ async fn versions_are_listed_compared_and_restored(at: TestDatabase) {
 async fn hostile_texts_are_compared_in_time(at: TestDatabase) {
     let world = World::start(&at).await;
     // Nothing in common, lines in another order, few kinds of lines, lines that are one.
-    let numbers = |from: u32, step: u32| -> String {
-        (0..200_000_u32).map(|n| format!("{}\n", (from + n * step) % 200_003)).collect()
+    let numbers = |from: u64, step: u64| -> String {
+        (0..200_000).map(|n| format!("{}\n", (from + n * step) % 200_003)).collect()
     };
     let few = |factor: u32| -> String {
         (0..200_000_u32).map(|n| if n.wrapping_mul(factor).count_ones() % 2 == 0 { "a\n" } else { "b\n" }).collect()
