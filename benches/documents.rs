@@ -9,14 +9,15 @@
     reason = "a program for people who wait, that prints what it measures"
 )]
 
-#[path = "http/client.rs"]
-mod client;
 #[path = "support/machine.rs"]
 #[expect(dead_code, reason = "the other benchmarks compare with more")]
 mod machine;
+#[path = "http/one.rs"]
+mod one;
 #[path = "support/report.rs"]
 mod report;
 #[path = "http/server.rs"]
+#[expect(dead_code, reason = "the other benchmark makes environments")]
 mod server;
 
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 use report::{Result, Samples, Table, milliseconds, ratio};
 use serde_json::{Value, json};
 
-use client::Clients;
+use one::One;
 use server::Server;
 
 const ROUNDS: usize = 60;
@@ -74,7 +75,7 @@ fn main() -> Result<()> {
     }
     let mut table = Table::new("Documents", machine::busy());
     let server = Server::start()?;
-    let clients = Clients::new(&server)?;
+    let clients = One::new(&server)?;
     let times = renders(&clients, &mut table)?;
     notebooks(&times, &mut table)?;
     forks(&clients, &mut table)?;
@@ -89,7 +90,7 @@ struct Times {
 }
 
 /// A render, the time it took, and what its executed cells took of that.
-fn render(clients: &Clients, body: &Value, executed: usize) -> Result<(Duration, Duration)> {
+fn render(clients: &One, body: &Value, executed: usize) -> Result<(Duration, Duration)> {
     let (time, answer) = clients.post("/api/v1/render", body)?;
     let cells = answer["cells"].as_array().ok_or("no cells")?;
     let ran: Vec<_> = cells.iter().filter(|cell| cell["status"] == "executed").collect();
@@ -100,7 +101,7 @@ fn render(clients: &Clients, body: &Value, executed: usize) -> Result<(Duration,
     Ok((time, Duration::from_secs_f64(own / 1e3)))
 }
 
-fn renders(clients: &Clients, table: &mut Table) -> Result<Times> {
+fn renders(clients: &One, table: &mut Table) -> Result<Times> {
     let cells = CELLS.map(str::to_owned);
     let mut fresh = document(&cells, "Some words.");
     fresh["fresh"] = json!(true);
@@ -176,7 +177,7 @@ fn succeeds(command: &mut Command) -> bool {
 }
 
 /// Forks of a kernel with a table of 100 MB.
-fn forks(clients: &Clients, table: &mut Table) -> Result<()> {
+fn forks(clients: &One, table: &mut Table) -> Result<()> {
     let id = |info: &Value| info["id"].as_str().unwrap_or_default().to_owned();
     let (_, kernel) = clients.post("/api/v1/kernels", &json!({}))?;
     let kernel = format!("/api/v1/kernels/{}", id(&kernel));

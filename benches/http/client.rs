@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
@@ -38,7 +38,6 @@ pub struct Clients {
     base: String,
     headers: HeaderMap,
     runtime: Runtime,
-    one: Client,
 }
 
 /// Requests that are under way until they are released.
@@ -53,12 +52,11 @@ impl Clients {
         headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", server.token))?);
         // One thread: what the clients use of the machine is not the server's.
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("clients").enable_all().build()?;
-        let one = client(&headers)?;
-        Ok(Self { base: format!("http://{}", server.address), headers, runtime, one })
+        Ok(Self { base: format!("http://{}", server.address), headers, runtime })
     }
 
     fn client(&self) -> Result<Client> {
-        client(&self.headers)
+        Ok(Client::builder().default_headers(self.headers.clone()).no_proxy().tcp_nodelay(true).build()?)
     }
 
     /// Lets `count` clients ask for `time`, each pausing for `thinking` after an answer.
@@ -83,31 +81,6 @@ impl Clients {
         Ok(Load { samples: times.into_iter().collect(), per_second })
     }
 
-    /// Posts JSON on a connection that is kept open, and tells how long the answer took, and the answer.
-    pub fn post(&self, path: &str, body: &Value) -> Result<(Duration, Value)> {
-        let request = self.one.post(format!("{}{path}", self.base)).body(body.to_string());
-        let request = request.header(CONTENT_TYPE, "application/json");
-        self.runtime.block_on(async {
-            let asked = Instant::now();
-            let response = request.send().await?;
-            let status = response.status();
-            let bytes = response.bytes().await?;
-            let time = asked.elapsed();
-            let answer: Value = serde_json::from_slice(&bytes)?;
-            if status.is_success() {
-                Ok((time, answer))
-            } else {
-                Err(format!("{path} answered {status}: {answer}").into())
-            }
-        })
-    }
-
-    /// Deletes something.
-    pub fn delete(&self, path: &str) -> Result<()> {
-        let request = self.one.delete(format!("{}{path}", self.base));
-        self.runtime.block_on(async { Ok(request.send().await?.error_for_status().map(drop)?) })
-    }
-
     /// Sends `request` on `count` connections and does not wait for the answers.
     pub fn hold(&self, request: &Request, count: usize) -> Held {
         let mut tasks = JoinSet::new();
@@ -130,10 +103,6 @@ impl Held {
             Some(ended) => Err(format!("a request that was to be held ended early: {ended:?}").into()),
         }
     }
-}
-
-fn client(headers: &HeaderMap) -> Result<Client> {
-    Ok(Client::builder().default_headers(headers.clone()).no_proxy().tcp_nodelay(true).build()?)
 }
 
 async fn ask_until(

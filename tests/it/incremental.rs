@@ -1,6 +1,7 @@
 //! Renders that only pay for what changed: what they run, and that they show what a render from scratch shows.
 
 mod edits;
+mod options;
 mod states;
 
 use pymd::domain::{Limits, UserId};

@@ -10,6 +10,7 @@ mod killed;
 mod packages;
 mod real;
 mod running;
+mod stored_renders;
 
 use pymd::domain::InstallReport;
 use reqwest::{Method, StatusCode};
