@@ -201,7 +201,7 @@ fn forks(clients: &One, table: &mut Table) -> Result<()> {
     table.times("fork of a kernel with 100 MB", &one, String::new(), Some(("<= 5 ms", met)));
     let before = resident()?;
     let (time, made) = fork(FORKS)?;
-    let forks: Vec<_> = made["kernels"].as_array().ok_or("no forks")?.iter().map(|one| id(one)).collect();
+    let forks: Vec<_> = made["kernels"].as_array().ok_or("no forks")?.iter().map(id).collect();
     table.value("100 forks", milliseconds(time), String::new(), Some(("<= 500 ms", time <= FORKS_TARGET)));
     let firsts = forks.iter().map(|fork| run(&format!("/api/v1/kernels/{fork}"), "print(table.x.iloc[-1])"));
     let firsts: Vec<_> = firsts.collect::<Result<_>>()?;

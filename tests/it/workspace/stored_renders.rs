@@ -96,7 +96,7 @@ async fn it_is_exported_in_every_format() {
     assert!(text(&export("markdown").await.1).contains("text"));
     let (_, archive) = export("zip").await;
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(archive)).unwrap();
-    let mut names: Vec<_> = archive.file_names().map(str::to_owned).collect();
+    let mut names: Vec<_> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
     names.sort();
     assert_eq!(names, ["assets/cell-1-1.png", "document.md"]);
     let mut markdown = String::new();
