@@ -48,7 +48,7 @@ async fn render_answers_in_each_format() {
     let app = TestApp::start().await;
     let content = "# Title\n\n```\nprint('**bold**')\n```\n";
     for (format, wanted) in [("html", "<strong>bold</strong>"), ("markdown", "**bold**"), ("json", "**bold**")] {
-        let body = json!({"content": content, "format": format});
+        let body = json!({"content": content, "format": format, "fresh": true});
         for path in ["/api/v1/render", "/api/v1/render/preview"] {
             let report = app.post(path, &body).await.json();
             assert!(report["rendered"].as_str().unwrap().contains(wanted), "{report}");

@@ -74,9 +74,10 @@ async fn a_job_that_loses_every_server_fails_with_the_reason(at: TestDatabase) {
 
 async fn a_stalled_server_can_neither_append_nor_finish(at: TestDatabase) {
     let place = Place::new(at).await;
-    // It has no heartbeat, and does not hear that it should stop.
+    // It has no heartbeat, does not hear that it should stop, and has no room to take the job back.
     let hour = 3_600_000;
-    let stalled = place.queue(QueueOptions { heartbeat_ms: hour, stop_ms: hour, ..mortal() }).await;
+    let alone = QueueOptions { concurrency: 1, heartbeat_ms: hour, stop_ms: hour, ..mortal() };
+    let stalled = place.queue(alone).await;
     let (wakes, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (late, mut lates) = mpsc::unbounded_channel();
     let (begun, gate) = (wakes.clone(), wake.clone());
