@@ -112,8 +112,11 @@ impl Checkpoints {
         place
     }
 
-    /// Keeps a kernel for the next render.
+    /// Keeps a kernel for the next render, unless it holds too much.
     pub fn park(self: &Arc<Self>, user: UserId, kernel: Kernel) {
+        if kernel.checkpoint().delta_pages() > parked::MOST_PAGES {
+            return;
+        }
         self.parked.put(user, kernel);
         let this = Arc::downgrade(self);
         tokio::spawn(async move {

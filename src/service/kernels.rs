@@ -7,8 +7,9 @@ mod entry;
 mod execute;
 mod introspect;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ use crate::backend::wasm::EnvironmentBase;
 use crate::domain::{
     CheckpointId, CheckpointInfo, EnvironmentId, KernelId, KernelInfo, KernelState, LimitsRequest, UserId,
 };
-use entry::{Birth, Entry};
+use entry::{Birth, Entry, Weight};
 pub use execute::ExecuteCell;
 pub use introspect::At;
 
@@ -33,7 +34,7 @@ const LIKELY: &str = "import numpy";
 /// How much kernels may take.
 #[derive(Debug, Clone)]
 pub struct KernelConfig {
-    /// Bytes of memory of all kernels' states together; those used longest ago go where there is no room. Default: 4 GiB.
+    /// Bytes of memory of all kernels together; where there is no room, whoever has most gives way. Default: 4 GiB.
     pub bytes: u64,
     /// Bytes of one kernel's checkpoints; the eldest go first. Default: 512 MiB.
     pub kernel_bytes: u64,
@@ -132,8 +133,8 @@ impl Kernels {
             return Err(ServiceError::Invalid { field: "count".to_owned(), message });
         }
         let entry = self.entry(user, id)?;
-        let forks = (0..count).map(|_| entry.fork().map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-        self.add(user, forks)
+        let root = entry.root()?;
+        self.add(user, (0..count).map(|_| Arc::new(entry.fork(&root))).collect())
     }
 
     fn add(&self, user: UserId, entries: Vec<Arc<Entry>>) -> Result<Vec<KernelInfo>, ServiceError> {
@@ -224,25 +225,41 @@ impl Kernels {
         entry.ok_or(ServiceError::NotFound { what: "kernel" })
     }
 
-    /// Lets those go that were used longest ago, where all take more than they may.
+    /// Where all take more than they may, whoever has most gives way: memory that only makes the next cell quicker, and
+    /// then the kernel that was used longest ago.
     fn make_room(&self) {
-        let mut all: Vec<_> = self.all().values().cloned().collect();
-        let mut bytes = all.iter().map(|entry| entry.size_bytes()).fold(0, u64::saturating_add);
-        if bytes <= self.0.config.bytes {
-            return;
-        }
-        all.sort_by_key(|entry| entry.used_at());
-        for entry in all {
-            let freed = entry.size_bytes();
-            if freed > 0 && entry.die() {
-                tracing::info!(kernel = %entry.id(), bytes = freed, "there is no room for a kernel any more");
-                bytes = bytes.saturating_sub(freed);
+        loop {
+            let all: Vec<_> = self.all().values().cloned().collect();
+            let (total, heaviest) = weigh(&all);
+            let Some(heaviest) = heaviest.filter(|_| total > self.0.config.bytes) else { return };
+            let mut own: Vec<_> = all.iter().filter(|entry| entry.user() == heaviest).collect();
+            own.sort_by_key(|entry| entry.used_at());
+            if let Some(entry) = own.iter().find(|entry| entry.is_hot()) {
+                entry.cool(Duration::ZERO);
+                continue;
             }
-            if bytes <= self.0.config.bytes {
-                return;
+            match own.iter().find(|entry| entry.die()) {
+                Some(entry) => tracing::info!(kernel = %entry.id(), "there is no room for a kernel any more"),
+                // All that is left runs something.
+                None => return,
             }
         }
     }
+}
+
+/// What all kernels take together, and who has most.
+fn weigh(all: &[Arc<Entry>]) -> (u64, Option<UserId>) {
+    let mut of_user: HashMap<UserId, u64> = HashMap::new();
+    let mut seen = HashSet::new();
+    for entry in all {
+        let Weight { own, shared } = entry.weight();
+        let shared = shared.into_iter().filter(|thing| seen.insert(*thing)).map(|(_, bytes)| bytes);
+        let bytes = shared.fold(own, u64::saturating_add);
+        let sum = of_user.entry(entry.user()).or_default();
+        *sum = sum.saturating_add(bytes);
+    }
+    let total = of_user.values().copied().fold(0, u64::saturating_add);
+    (total, of_user.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(user, _)| user))
 }
 
 fn refuse_more_in(all: &HashMap<KernelId, Arc<Entry>>, user: UserId, more: usize) -> Result<(), ServiceError> {

@@ -1,7 +1,7 @@
 //! Everything that a guest can see the next time it runs: memory, globals, files, open files.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::memory::{GlobalValue, Image, PAGE_BYTES, PageMap};
 use super::vfs::Fs;
@@ -17,8 +17,16 @@ pub struct Checkpoint(Arc<Inner>);
 
 struct Inner {
     state: State,
-    /// The same memory as an image of its own, once somebody restored it.
-    flat: Arc<OnceLock<Arc<Image>>>,
+    flat: Arc<Flat>,
+}
+
+/// The same memory as an image of its own.
+#[derive(Default)]
+struct Flat {
+    /// Once somebody restored it.
+    kept: OnceLock<Arc<Image>>,
+    /// As long as somebody goes on from it.
+    passing: Mutex<Weak<Image>>,
 }
 
 /// What a checkpoint is made of.
@@ -94,16 +102,23 @@ impl Checkpoint {
         self.0.state.delta.len()
     }
 
-    /// Bytes of memory that this state takes beside `other`, with which it may share pages and pieces of files.
+    /// Bytes of memory that this state takes beside its image and `other`, with which it may share pages and pieces of
+    /// files.
     pub fn bytes_beyond(&self, other: Option<&Self>) -> u64 {
         let state = self.state();
         let other = other.map(Self::state).filter(|other| Arc::ptr_eq(&other.image, &state.image));
         let empty = PageMap::default();
         let pages = state.delta.difference(other.map_or(&empty, |other| &other.delta));
         let pages = pages.filter(|number| state.delta.get(*number).is_some()).count();
-        let flat = self.0.flat.get().map_or(0, |image| image.byte_len());
         let files = state.fs.bytes_beyond(other.map(|other| &other.fs));
-        (pages.saturating_mul(PAGE_BYTES).saturating_add(flat) as u64).saturating_add(files)
+        (pages.saturating_mul(PAGE_BYTES) as u64).saturating_add(files)
+    }
+
+    /// The image that this state lies over, where that was made of a kernel's state: what tells it from others, and its
+    /// bytes. It lives as long as any state over it.
+    pub fn derived_image(&self) -> Option<(usize, u64)> {
+        let image = &self.state().image;
+        image.is_derived().then(|| (Arc::as_ptr(image) as usize, image.byte_len() as u64))
     }
 
     /// How many pages a kernel in the state `other` has to change to come to this one; none where they are of different
@@ -113,23 +128,54 @@ impl Checkpoint {
         Arc::ptr_eq(&state.image, &other.image).then(|| state.delta.difference(&other.delta).count())
     }
 
-    /// The same state in the form that is fastest to restore into another slot.
+    /// The same state in the form that is fastest to restore into another slot, again and again: the image that is made
+    /// for it is kept as long as the checkpoint.
     ///
     /// # Errors
     /// What the system says when memory for an image runs out.
     pub(super) fn for_restore(&self) -> io::Result<Self> {
-        let Inner { state, flat } = &*self.0;
-        if state.delta.len() <= FLATTEN_PAGES {
+        if self.delta_pages() <= FLATTEN_PAGES {
             return Ok(self.clone());
         }
-        let image = match flat.get() {
+        let kept = &self.0.flat.kept;
+        let image = match kept.get() {
             Some(image) => Arc::clone(image),
             None => {
-                let image = Image::flatten(&state.image, &state.delta, state.memory_bytes, state.globals.clone())?;
+                let image = self.flatten()?;
                 // Two at once make two images of the same bytes; the first stays.
-                Arc::clone(flat.get_or_init(|| Arc::new(image)))
+                Arc::clone(kept.get_or_init(|| image))
             }
         };
-        Ok(Self::new(State { image, delta: PageMap::default(), ..state.clone() }))
+        Ok(self.over(image))
+    }
+
+    /// The same, where the image is kept only as long as somebody goes on from it: else many checkpoints of a large kernel
+    /// would each hold all of its memory.
+    ///
+    /// # Errors
+    /// What the system says when memory for an image runs out.
+    pub(super) fn for_resume(&self) -> io::Result<Self> {
+        if self.delta_pages() <= FLATTEN_PAGES {
+            return Ok(self.clone());
+        }
+        // Others wait: they go on from the same image.
+        let mut passing = self.0.flat.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        let image = match self.0.flat.kept.get().cloned().or_else(|| passing.upgrade()) {
+            Some(image) => image,
+            None => self.flatten()?,
+        };
+        *passing = Arc::downgrade(&image);
+        drop(passing);
+        Ok(self.over(image))
+    }
+
+    fn flatten(&self) -> io::Result<Arc<Image>> {
+        let State { image, delta, memory_bytes, globals, .. } = self.state();
+        Ok(Arc::new(Image::flatten(image, delta, *memory_bytes, globals.clone())?.derived()))
+    }
+
+    /// The same state over an image of its memory.
+    fn over(&self, image: Arc<Image>) -> Self {
+        Self::new(State { image, delta: PageMap::default(), ..self.state().clone() })
     }
 }

@@ -348,7 +348,7 @@ impl Kernel {
         let slot = self.slot.as_mut().and_then(Arc::get_mut);
         let slot = slot.ok_or(SandboxError::Broken("a store outlived its kernel's rollback"))?;
         if slot.private_pages()? > self.state.delta_pages() + MOST_UNDONE_PAGES {
-            let state = self.state.for_restore()?;
+            let state = self.state.for_resume()?;
             let mut fresh = Slot::new(Arc::clone(&state.state().image))?;
             fresh.restore(&state.state().delta, state.memory_bytes(), true)?;
             (self.slot, self.state) = (Some(Arc::new(fresh)), state);

@@ -280,7 +280,10 @@ impl Sandbox {
     /// # Errors
     /// When the system refuses memory.
     pub fn restore(&self, checkpoint: &Checkpoint, fork: bool) -> Result<Kernel, SandboxError> {
-        let state = checkpoint.for_restore()?;
+        self.map(checkpoint.for_restore()?, fork)
+    }
+
+    fn map(&self, state: Checkpoint, fork: bool) -> Result<Kernel, SandboxError> {
         let mut slot = Slot::new(Arc::clone(&state.state().image))?;
         slot.restore(&state.state().delta, state.memory_bytes(), true)?;
         let state = if fork { state.forked() } else { state };
@@ -294,7 +297,7 @@ impl Sandbox {
     /// When the system refuses memory.
     pub fn resume(&self, checkpoint: &Checkpoint) -> Result<Kernel, SandboxError> {
         if checkpoint.delta_pages() > RESUMED_PAGES {
-            return self.restore(checkpoint, false);
+            return self.map(checkpoint.for_resume()?, false);
         }
         let image = &checkpoint.state().image;
         let (slot, live) = match self.0.with_base(image, Base::take) {

@@ -10,6 +10,8 @@ use crate::domain::UserId;
 
 /// Of one user.
 const MOST_OF_ONE: usize = 2;
+/// A kernel that holds more pages of its own does not wait: 64 MiB.
+pub(super) const MOST_PAGES: usize = 16_384;
 /// A kernel does not wait longer: who edits comes back sooner.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -92,7 +92,7 @@ impl Shelf {
         // What came after an earlier run of the cell came after another state than this one.
         self.remove(key, gone);
         let above = parent.map(|parent| parent.key);
-        let bytes = checkpoint.bytes_beyond(self.nearest(above));
+        let bytes = bytes_beyond(checkpoint, self.nearest(above));
         self.ids += 1;
         let (id, used) = (self.ids, self.renders);
         let (report, state) = (Arc::clone(report), Some(State { checkpoint: checkpoint.clone(), bytes }));
@@ -157,9 +157,15 @@ impl Shelf {
                 open.extend(&node.children);
                 continue;
             };
-            let bytes = state.checkpoint.bytes_beyond(base.as_ref());
+            let bytes = bytes_beyond(&state.checkpoint, base.as_ref());
             self.bytes = self.bytes.saturating_sub(state.bytes).saturating_add(bytes);
             state.bytes = bytes;
         }
     }
+}
+
+/// What a state takes beside another, an image of its own included.
+fn bytes_beyond(state: &Checkpoint, other: Option<&Checkpoint>) -> u64 {
+    let image = state.derived_image().filter(|own| other.and_then(Checkpoint::derived_image) != Some(*own));
+    state.bytes_beyond(other).saturating_add(image.map_or(0, |(_, bytes)| bytes))
 }

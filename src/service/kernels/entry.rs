@@ -18,6 +18,8 @@ use crate::service::{Service, ServiceError};
 const MAX_CHECKPOINTS: usize = 100;
 /// Cells that wait for their turn in one kernel.
 const MAX_WAITING: usize = 16;
+/// Of a page of memory.
+const PAGE_BYTES: u64 = 4096;
 /// Of a cell's code so much is shown.
 const CODE_CHARS: usize = 200;
 
@@ -54,7 +56,25 @@ struct Now {
     cancel: Option<CancellationToken>,
     /// Bytes beside what it started from.
     size_bytes: u64,
+    /// What it shares with the kernel that it was forked from, and with that one's other forks.
+    root: Option<Arc<Root>>,
+    /// Images that were made of its states.
+    images: Vec<(usize, u64)>,
     used_at: Timestamp,
+}
+
+/// A state that several kernels were forked from.
+pub(super) struct Root {
+    checkpoint: Checkpoint,
+    bytes: u64,
+}
+
+/// What a kernel takes.
+pub(super) struct Weight {
+    /// Alone.
+    pub own: u64,
+    /// Together with others: what tells it from other such things, and its bytes.
+    pub shared: Vec<(usize, u64)>,
 }
 
 /// The state behind a cell.
@@ -70,7 +90,7 @@ impl Entry {
     /// A kernel that has run nothing.
     pub async fn start(service: &Service, birth: Birth) -> Result<Self, ServiceError> {
         let kernel = fresh(service, &birth).await?;
-        Ok(Self::new(Arc::new(birth), None, kernel.checkpoint(), Some((kernel, Instant::now()))))
+        Ok(Self::new(Arc::new(birth), None, kernel.checkpoint(), Some((kernel, Instant::now())), None))
     }
 
     fn new(
@@ -78,6 +98,7 @@ impl Entry {
         forked_from: Option<KernelId>,
         checkpoint: Checkpoint,
         hot: Option<(Kernel, Instant)>,
+        root: Option<Arc<Root>>,
     ) -> Self {
         let now = Timestamp::now();
         Self {
@@ -95,6 +116,8 @@ impl Entry {
                 at: None,
                 cancel: None,
                 size_bytes: 0,
+                root,
+                images: Vec::new(),
                 used_at: now,
             }),
         }
@@ -116,8 +139,16 @@ impl Entry {
         &self.birth.limits
     }
 
-    pub fn size_bytes(&self) -> u64 {
-        self.now().size_bytes
+    pub fn weight(&self) -> Weight {
+        let now = self.now();
+        let hot = now.hot.as_ref().map_or(0, |(kernel, _)| kernel.checkpoint().delta_pages() as u64 * PAGE_BYTES);
+        let mut shared = now.images.clone();
+        shared.extend(now.root.as_ref().map(|root| (Arc::as_ptr(root) as usize, root.bytes)));
+        Weight { own: now.size_bytes.saturating_add(hot), shared }
+    }
+
+    pub fn is_hot(&self) -> bool {
+        self.now().hot.is_some()
     }
 
     pub fn used_at(&self) -> Timestamp {
@@ -145,11 +176,19 @@ impl Entry {
         self.now().history.iter().map(|behind| behind.info.clone()).collect()
     }
 
-    /// Another kernel that knows the same.
-    pub fn fork(&self) -> Result<Self, ServiceError> {
-        let now = self.now();
-        let checkpoint = now.checkpoint.as_ref().ok_or_else(dead)?.forked();
-        Ok(Self::new(Arc::clone(&self.birth), Some(self.id), checkpoint, None))
+    /// What it knows now, for forks.
+    pub fn root(&self) -> Result<Arc<Root>, ServiceError> {
+        let checkpoint = self.state()?;
+        let bytes = checkpoint.bytes_beyond(None);
+        Ok(Arc::new(Root { checkpoint, bytes }))
+    }
+
+    /// Another kernel that knows what this one knew.
+    pub fn fork(&self, root: &Arc<Root>) -> Self {
+        let (birth, root) = (Arc::clone(&self.birth), Arc::clone(root));
+        let fork = Self::new(birth, Some(self.id), root.checkpoint.forked(), None, Some(Arc::clone(&root)));
+        fork.now().images.extend(root.checkpoint.derived_image());
+        fork
     }
 
     /// Waits for the cells that came before.
@@ -208,6 +247,11 @@ impl Entry {
                 size_bytes,
                 created_at: Timestamp::now(),
             };
+            if let Some(image) = checkpoint.derived_image()
+                && !now.images.contains(&image)
+            {
+                now.images.push(image);
+            }
             now.at = Some(info.id);
             now.size_bytes = now.size_bytes.saturating_add(size_bytes);
             now.checkpoint = Some(checkpoint.clone());
@@ -244,9 +288,11 @@ impl Entry {
         let hot = now.hot.replace((kernel, Instant::now()));
         now.checkpoint = now.hot.as_ref().map(|(kernel, _)| kernel.checkpoint());
         (now.at, now.size_bytes, now.state) = (None, 0, KernelState::Idle);
+        now.images.clear();
+        let root = now.root.take();
         now.used_at = Timestamp::now();
         drop(now);
-        drop((history, hot));
+        drop((history, hot, root));
         Ok(())
     }
 
@@ -276,8 +322,9 @@ impl Entry {
         if now.state == KernelState::Busy || is_dead(now.state) {
             return false;
         }
-        let gone = (now.checkpoint.take(), now.hot.take(), std::mem::take(&mut now.history));
+        let gone = (now.checkpoint.take(), now.hot.take(), std::mem::take(&mut now.history), now.root.take());
         (now.state, now.size_bytes, now.at) = (KernelState::Dead, 0, None);
+        now.images.clear();
         drop(now);
         drop(gone);
         true

@@ -1,7 +1,9 @@
 //! Where there is no room, kernels give way: the one that was used longest ago first, and never one that runs.
 
 use pymd::domain::{KernelState, UserId};
-use pymd::service::{CreateKernel, ExecuteCell, KernelConfig, Kernels, Service, ServiceConfig, ServiceError};
+use pymd::service::{
+    CreateKernel, ExecuteCell, ForkKernel, KernelConfig, Kernels, Service, ServiceConfig, ServiceError,
+};
 
 use crate::support::sandbox;
 
@@ -53,4 +55,40 @@ async fn the_eldest_checkpoints_give_way() {
     assert_eq!(info.checkpoint_id, Some(kept.last().unwrap().id));
     let report = kernels.execute(user, id, cell("print(x[0], len(x))"), None).await.unwrap();
     assert_eq!(report.stdout, "6 8000000\n");
+}
+
+/// What forks share counts once, and as long as one of them is there: also when the kernel that they are from has gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_forks_hold_counts_after_their_origin_has_gone() {
+    let kernels = kernels(KernelConfig { bytes: 200 << 20, ..KernelConfig::default() }).await;
+    let user = UserId::new();
+    for _ in 0..6 {
+        let id = kernels.create(user, CreateKernel::default(), None).await.unwrap().id;
+        kernels.execute(user, id, cell("x = bytes([7]) * 60_000_000"), None).await.unwrap();
+        kernels.fork(user, id, &ForkKernel { count: Some(20) }).unwrap();
+        kernels.delete(user, id).unwrap();
+    }
+    let last = kernels.create(user, CreateKernel::default(), None).await.unwrap().id;
+    kernels.execute(user, last, cell("1"), None).await.unwrap();
+    let list = kernels.list(user);
+    let alive = list.iter().filter(|kernel| kernel.state != KernelState::Dead).count();
+    assert!((21..=61).contains(&alive), "{alive} of {}", list.len());
+    let fork = list.iter().rev().find(|kernel| kernel.forked_from.is_some()).unwrap();
+    let report = kernels.execute(user, fork.id, cell("print(len(x), x[-1])"), None).await.unwrap();
+    assert_eq!(report.stdout, "60000000 7\n");
+}
+
+/// One user who fills the room does not push another's kernel out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_most_gives_way() {
+    let kernels = kernels(KernelConfig { bytes: 100 << 20, ..KernelConfig::default() }).await;
+    let (small, large) = (UserId::new(), UserId::new());
+    let kept = kernels.create(small, CreateKernel::default(), None).await.unwrap().id;
+    kernels.execute(small, kept, cell("x = 'still here'"), None).await.unwrap();
+    for _ in 0..4 {
+        let id = kernels.create(large, CreateKernel::default(), None).await.unwrap().id;
+        kernels.execute(large, id, cell("x = bytearray(b'x' * 20_000_000)"), None).await.unwrap();
+    }
+    assert!(kernels.list(large).iter().any(|kernel| kernel.state == KernelState::Dead));
+    assert_eq!(kernels.execute(small, kept, cell("print(x)"), None).await.unwrap().stdout, "still here\n");
 }

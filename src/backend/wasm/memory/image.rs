@@ -30,6 +30,8 @@ pub struct Image {
     len: usize,
     /// The mutable globals at the moment the image was taken.
     pub globals: Vec<GlobalValue>,
+    /// Whether it was made of one kernel's state: whoever keeps that keeps all of this.
+    is_derived: bool,
 }
 
 /// An image at rest on disk, next to its digest.
@@ -66,7 +68,7 @@ impl Image {
         // SAFETY: a fresh mapping at an address of the kernel's choice, of a file that has `len` bytes for ever.
         let map = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, &file, 0) }?;
         let map = NonNull::new(map.cast()).ok_or_else(|| io::Error::other("mmap answered null"))?;
-        Ok(Self { file: file.into(), map, len, globals })
+        Ok(Self { file: file.into(), map, len, globals, is_derived: false })
     }
 
     /// Reads an image of `len` bytes from a file, whose missing end is zero.
@@ -102,6 +104,18 @@ impl Image {
             }
             Ok(())
         })
+    }
+
+    /// As an image of one kernel's state.
+    #[must_use]
+    pub fn derived(mut self) -> Self {
+        self.is_derived = true;
+        self
+    }
+
+    /// Whether it was made of one kernel's state.
+    pub fn is_derived(&self) -> bool {
+        self.is_derived
     }
 
     /// Writes its bytes to an empty file, leaving out what is zero; the file has its full length.
