@@ -55,7 +55,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(render::validate))
         .routes(routes!(kernels::list, kernels::create))
         .routes(routes!(kernels::show, kernels::delete))
-        .routes(routes!(kernels::execute))
+        .routes(routes!(kernels::run))
         .routes(routes!(kernels::interrupt))
         .routes(routes!(kernels::restart))
         .routes(routes!(kernels::fork))

@@ -10,9 +10,9 @@ use super::extract::{ApiJson, Caller, WantsEvents};
 use super::request_id::RequestId;
 use super::{ApiError, App, sse};
 use crate::backend::{EventSender, event_channel};
-use crate::domain::{ExecuteReport, UserId};
+use crate::domain::ExecuteReport;
 use crate::metrics;
-use crate::service::ExecuteRequest;
+use crate::service::{ExecuteRequest, ServiceError};
 
 /// Run code in a fresh kernel.
 ///
@@ -30,24 +30,35 @@ pub async fn execute(
     id: RequestId,
     ApiJson(request): ApiJson<ExecuteRequest>,
 ) -> Result<Response, ApiError> {
+    let workspace = app.workspace().clone();
+    let work = move |events| async move { workspace.execute(user.id, request, events).await };
+    answer(app, wants_events, id, work).await
+}
+
+/// Answers with what `work` says, at once or as it happens.
+pub(super) async fn answer<W: Future<Output = Result<ExecuteReport, ServiceError>> + Send + 'static>(
+    app: App,
+    wants_events: bool,
+    id: RequestId,
+    work: impl FnOnce(Option<EventSender>) -> W,
+) -> Result<Response, ApiError> {
     if !wants_events {
-        return Ok(Json(run(&app, user.id, request, None).await?).into_response());
+        return Ok(Json(run(&app, work(None)).await?).into_response());
     }
     let (sender, receiver) = event_channel();
     let events = stream::unfold(receiver, |mut receiver| async {
         let event = receiver.next().await?;
         Some((sse::event(sse::name(&event), &event), receiver))
     });
-    sse::answer(events, async move { run(&app, user.id, request, Some(sender)).await }, id).await
+    let work = work(Some(sender));
+    sse::answer(events, async move { run(&app, work).await }, id).await
 }
 
 async fn run(
     app: &App,
-    user: UserId,
-    request: ExecuteRequest,
-    events: Option<EventSender>,
+    work: impl Future<Output = Result<ExecuteReport, ServiceError>>,
 ) -> Result<ExecuteReport, ApiError> {
-    let report = app.run(app.workspace().execute(user, request, events)).await?;
+    let report = app.run(work).await?;
     metrics::cell_ended(&report.outcome, report.fuel_used, report.wall_ms);
     Ok(report)
 }

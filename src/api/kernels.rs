@@ -3,18 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use futures::stream;
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::Problems;
 use super::extract::{ApiJson, ApiPath, Caller, WantsEvents};
 use super::request_id::RequestId;
-use super::{ApiError, App, sse};
-use crate::backend::{EventSender, event_channel};
-use crate::domain::{CheckpointInfo, Completion, ExecuteReport, Inspection, KernelId, KernelInfo, UserId};
-use crate::metrics;
+use super::{ApiError, App, execute};
+use crate::domain::{CheckpointInfo, Completion, ExecuteReport, Inspection, KernelId, KernelInfo};
 use crate::service::{At, CreateKernel, ExecuteCell, ForkKernel, RestoreKernel};
 
 /// Kernels.
@@ -85,7 +82,7 @@ pub async fn delete(
     request_body = ExecuteCell, responses(
     (status = 200, description = "How the cell ended: also its own failure is a success of the request",
      content((ExecuteReport = "application/json"), (String = "text/event-stream"))), Problems))]
-pub async fn execute(
+pub async fn run(
     State(app): State<App>,
     Caller(user): Caller,
     WantsEvents(wants_events): WantsEvents,
@@ -93,27 +90,9 @@ pub async fn execute(
     ApiPath(id): ApiPath<KernelId>,
     ApiJson(request): ApiJson<ExecuteCell>,
 ) -> Result<Response, ApiError> {
-    if !wants_events {
-        return Ok(Json(run(&app, user.id, id, request, None).await?).into_response());
-    }
-    let (sender, receiver) = event_channel();
-    let events = stream::unfold(receiver, |mut receiver| async {
-        let event = receiver.next().await?;
-        Some((sse::event(sse::name(&event), &event), receiver))
-    });
-    sse::answer(events, async move { run(&app, user.id, id, request, Some(sender)).await }, request_id).await
-}
-
-async fn run(
-    app: &App,
-    user: UserId,
-    id: KernelId,
-    request: ExecuteCell,
-    events: Option<EventSender>,
-) -> Result<ExecuteReport, ApiError> {
-    let report = app.run(app.workspace().kernels().execute(user, id, request, events)).await?;
-    metrics::cell_ended(&report.outcome, report.fuel_used, report.wall_ms);
-    Ok(report)
+    let kernels = app.workspace().kernels().clone();
+    let work = move |events| async move { kernels.execute(user.id, id, request, events).await };
+    execute::answer(app, wants_events, request_id, work).await
 }
 
 /// Cancel the cell that a kernel runs, if it runs one. It is undone.

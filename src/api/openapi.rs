@@ -62,7 +62,30 @@ pub fn document() -> Document {
     // The router's way to write a part that may have slashes in it, which OpenAPI does not know.
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    name_operations(&mut document);
     document
+}
+
+/// Names each operation by its method and path, as `post_kernels_id_fork`: the names of functions repeat themselves, and
+/// programs that write clients need each name once.
+fn name_operations(document: &mut Document) {
+    for (path, item) in &mut document.paths.paths {
+        let path = path.strip_prefix("/api/v1").unwrap_or(path);
+        let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let place = words.map(|word| format!("_{word}")).collect::<String>();
+        let operations = [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}{place}"));
+            }
+        }
+    }
 }
 
 static JSON: LazyLock<Bytes> = LazyLock::new(|| document().to_json().unwrap_or_default().into());

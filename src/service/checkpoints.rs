@@ -97,12 +97,13 @@ impl Checkpoints {
         let mut shelves = self.shelves();
         let shelf = shelves.entry(user).or_default();
         let place = shelf.keep(parent, key, (report, state), &mut gone);
-        while shelf.bytes() > self.config.user_bytes {
+        while shelf.bytes() > self.config.user_bytes && !shelf.is_empty() {
             shelf.make_room(&mut gone);
         }
         // Whoever has most gives first.
         while shelves.values().map(Shelf::bytes).fold(0, u64::saturating_add) > self.config.bytes {
-            let Some(largest) = shelves.values_mut().max_by_key(|shelf| shelf.bytes()) else { break };
+            let filled = shelves.values_mut().filter(|shelf| !shelf.is_empty());
+            let Some(largest) = filled.max_by_key(|shelf| shelf.bytes()) else { break };
             largest.make_room(&mut gone);
         }
         shelves.retain(|_, shelf| !shelf.is_empty());
@@ -114,7 +115,8 @@ impl Checkpoints {
 
     /// Keeps a kernel for the next render, unless it holds too much.
     pub fn park(self: &Arc<Self>, user: UserId, kernel: Kernel) {
-        if kernel.checkpoint().delta_pages() > parked::MOST_PAGES {
+        let state = kernel.checkpoint();
+        if state.delta_pages() > parked::MOST_PAGES || state.derived_image().is_some() {
             return;
         }
         self.parked.put(user, kernel);

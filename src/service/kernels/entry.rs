@@ -187,7 +187,7 @@ impl Entry {
     pub fn fork(&self, root: &Arc<Root>) -> Self {
         let (birth, root) = (Arc::clone(&self.birth), Arc::clone(root));
         let fork = Self::new(birth, Some(self.id), root.checkpoint.forked(), None, Some(Arc::clone(&root)));
-        fork.now().images.extend(root.checkpoint.derived_image());
+        fork.now().note_images();
         fork
     }
 
@@ -239,7 +239,7 @@ impl Entry {
         let changed = now.checkpoint.as_ref().is_some_and(|before| before.count() != checkpoint.count());
         now.hot = Some((kernel, Instant::now()));
         if changed {
-            let size_bytes = checkpoint.bytes_beyond(now.checkpoint.as_ref());
+            let size_bytes = checkpoint.bytes_beyond(now.last());
             let info = CheckpointInfo {
                 id: CheckpointId::new(),
                 execution_count: checkpoint.count(),
@@ -247,11 +247,6 @@ impl Entry {
                 size_bytes,
                 created_at: Timestamp::now(),
             };
-            if let Some(image) = checkpoint.derived_image()
-                && !now.images.contains(&image)
-            {
-                now.images.push(image);
-            }
             now.at = Some(info.id);
             now.size_bytes = now.size_bytes.saturating_add(size_bytes);
             now.checkpoint = Some(checkpoint.clone());
@@ -259,6 +254,7 @@ impl Entry {
             while now.history.len() > MAX_CHECKPOINTS || now.size_bytes > most_bytes && now.history.len() > 1 {
                 gone.extend(now.forget_eldest());
             }
+            now.note_images();
         }
         drop(now);
         // Memory is given back without the lock.
@@ -332,6 +328,22 @@ impl Entry {
 }
 
 impl Now {
+    /// What the next checkpoint is counted against: the one before it in the history, wherever the kernel came from. So
+    /// whatever any of them holds is counted at least once.
+    fn last(&self) -> Option<&Checkpoint> {
+        let last = self.history.back().map(|behind| &behind.checkpoint);
+        last.or_else(|| self.root.as_ref().map(|root| &root.checkpoint))
+    }
+
+    /// Finds the images that its states lie over.
+    fn note_images(&mut self) {
+        let states = self.history.iter().map(|behind| &behind.checkpoint).chain(&self.checkpoint);
+        let mut images: Vec<_> = states.filter_map(Checkpoint::derived_image).collect();
+        images.sort_unstable();
+        images.dedup();
+        self.images = images;
+    }
+
     /// Forgets the eldest checkpoint. What only that one held is given back.
     fn forget_eldest(&mut self) -> Option<Checkpoint> {
         let eldest = self.history.pop_front()?;
@@ -340,8 +352,9 @@ impl Now {
         }
         // What it shared with the next one counts there now.
         let mut freed = eldest.info.size_bytes;
+        let root = self.root.clone();
         if let Some(next) = self.history.front_mut() {
-            let size_bytes = next.checkpoint.bytes_beyond(None);
+            let size_bytes = next.checkpoint.bytes_beyond(root.as_ref().map(|root| &root.checkpoint));
             freed = (freed.saturating_add(next.info.size_bytes)).saturating_sub(size_bytes);
             next.info.size_bytes = size_bytes;
         }

@@ -145,7 +145,13 @@ impl Workspace {
         document: &Document,
         watch: Option<RenderSender>,
     ) -> Result<RenderContext, ServiceError> {
-        let environment = self.base_for(user, document.summary.environment_id, &document.content).await?;
+        let base = self.base_for(user, document.summary.environment_id, &document.content).await;
+        let environment = base.map_err(|error| match error {
+            ServiceError::Invalid { field, .. } if field == "environment_id" => ServiceError::Conflict {
+                message: "the environment of the document was deleted: give it another one, or none".to_owned(),
+            },
+            error => error,
+        })?;
         let files = self.0.database.attached_files(user, document.summary.id).await?;
         let attached = attached(&self.0.objects, files)?;
         Ok(RenderContext { environment, owner: Some(user), attached, watch })

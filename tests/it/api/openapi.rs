@@ -68,6 +68,7 @@ async fn every_route_is_described_and_every_description_is_a_route() {
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
+    let mut names = std::collections::HashSet::new();
     for (path, item) in paths {
         let path = path.replace("{name}", "style.css");
         for method in ["get", "put", "post", "delete", "patch"] {
@@ -77,6 +78,8 @@ async fn every_route_is_described_and_every_description_is_a_route() {
             assert!(!answer.text.contains("There is no route"), "{method} {path}");
             assert_eq!(item[method].is_null(), answer.status == 405, "{method} {path}: {}", answer.status);
             assert!(item[method].is_null() || item[method]["summary"].is_string(), "{method} {path} says what it does");
+            let name = item[method]["operationId"].as_str();
+            assert!(name.is_none_or(|name| names.insert(name)), "{name:?} is the name of two operations");
         }
     }
     app.stop().await;

@@ -1,8 +1,11 @@
 //! Random edits: whatever is inserted, deleted, swapped or changed, a render shows what one from scratch shows.
 
-use pymd::service::{CellStatus, CheckpointConfig};
+use std::sync::Arc;
 
-use super::Editor;
+use futures::FutureExt as _;
+use pymd::service::{Attached, CellStatus, CheckpointConfig, Loaded, RenderContext, RenderRequest};
+
+use super::{Editor, document};
 
 /// Cells that go with each other in any order: what is missing is an error, which is as good an output as any.
 const CELLS: [&str; 16] = [
@@ -110,4 +113,28 @@ async fn renders_at_once_show_what_each_of_them_shows_alone() {
         assert!(first.rendered.contains("[1]") && third.rendered.contains("[1]"), "{}", first.rendered);
         assert!(second.rendered.contains("[1, 2]"), "{}", second.rendered);
     }
+}
+
+/// What cells are shown of files beside a document lies in memory, too, as long as a checkpoint has it.
+#[tokio::test]
+async fn files_that_checkpoints_hold_are_counted() {
+    let config = CheckpointConfig { bytes: 1 << 30, user_bytes: 60 << 20, parked_kernels: 1 };
+    let editor = Editor::with(config).await;
+    for content in 0..6_u8 {
+        let load = move || {
+            let files: Loaded = vec![("big".to_owned(), Arc::from(vec![content; 20 << 20]))];
+            async move { Ok(files) }.boxed()
+        };
+        let attached = Some(Attached::new(content.to_string(), load));
+        let cells = ["f = open('big', 'rb')", "print(f.read(1))", "print(f.tell())"];
+        let request = RenderRequest { content: document(&cells), ..RenderRequest::default() };
+        let context = RenderContext { owner: Some(editor.user), attached, ..RenderContext::default() };
+        editor.service.render(request, context).await.unwrap();
+        let stats = editor.service.stats().checkpoints;
+        let one = 20 << 20;
+        assert!((one..=60 << 20).contains(&stats.bytes), "{content}: {stats:?}");
+    }
+    let stats = editor.service.stats().checkpoints;
+    assert!((40 << 20..=60 << 20).contains(&stats.bytes), "{stats:?}");
+    assert!(stats.checkpoints <= 8, "no more than what two files have: {stats:?}");
 }

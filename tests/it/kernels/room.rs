@@ -2,7 +2,7 @@
 
 use pymd::domain::{KernelState, UserId};
 use pymd::service::{
-    CreateKernel, ExecuteCell, ForkKernel, KernelConfig, Kernels, Service, ServiceConfig, ServiceError,
+    CreateKernel, ExecuteCell, ForkKernel, KernelConfig, Kernels, RestoreKernel, Service, ServiceConfig, ServiceError,
 };
 
 use crate::support::sandbox;
@@ -55,6 +55,29 @@ async fn the_eldest_checkpoints_give_way() {
     assert_eq!(info.checkpoint_id, Some(kept.last().unwrap().id));
     let report = kernels.execute(user, id, cell("print(x[0], len(x))"), None).await.unwrap();
     assert_eq!(report.stdout, "6 8000000\n");
+}
+
+/// A checkpoint counts against the one before it in the list, wherever its kernel came from: what a branch holds of one that
+/// is forgotten is not forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_branch_holds_counts_when_its_origin_is_forgotten() {
+    let kernels = kernels(KernelConfig { kernel_bytes: 30 << 20, ..KernelConfig::default() }).await;
+    let user = UserId::new();
+    let id = kernels.create(user, CreateKernel::default(), None).await.unwrap().id;
+    let run = async |code: &str| kernels.execute(user, id, cell(code), None).await.unwrap();
+    run("def fill(value):\n    made = bytearray(20_000_000)\n    for at in range(0, len(made), 512): made[at] = value\n    return made")
+        .await;
+    run("a = fill(1)").await;
+    let filled = kernels.checkpoints(user, id).unwrap().last().unwrap().id;
+    run("del a").await;
+    kernels.restore(user, id, RestoreKernel { checkpoint_id: filled }).await.unwrap();
+    run("b = 1").await;
+    run("c = fill(2)").await;
+    let kept = kernels.checkpoints(user, id).unwrap();
+    let info = kernels.show(user, id).unwrap();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(info.size_bytes > 38 << 20, "{info:?}");
+    assert_eq!(run("print(a[0], b, c[0])").await.stdout, "1 1 2\n");
 }
 
 /// What forks share counts once, and as long as one of them is there: also when the kernel that they are from has gone.

@@ -75,6 +75,25 @@ async fn its_cells_find_its_files_and_cant_change_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_whose_environment_was_deleted_says_so() {
+    let app = TestApp::start().await;
+    let made = app.post("/api/v1/environments", &json!({"name": "short"})).await;
+    let environment: Value = serde_json::from_str(&made.text).unwrap();
+    let body = json!({"title": "t", "content": "```\nprint(1)\n```\n", "environment_id": environment["id"]});
+    let document: Value = serde_json::from_str(&app.post("/api/v1/documents", &body).await.text).unwrap();
+    let path = format!("/api/v1/render/documents/{}", document["id"].as_str().unwrap());
+    assert_eq!(statuses(&app.get(&path).await.json()), ["executed"]);
+    let environment = format!("/api/v1/environments/{}", environment["id"].as_str().unwrap());
+    app.ask(Method::DELETE, &environment, None).await;
+    let problem = app.get(&path).await.problem(409, "conflict");
+    assert!(problem["detail"].as_str().unwrap().contains("give it another one"), "{problem}");
+    let id = document["id"].as_str().unwrap();
+    app.ask(Method::PATCH, &format!("/api/v1/documents/{id}"), Some(json!({"environment_id": null}))).await.json();
+    app.get(&path).await.json();
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_exported_in_every_format() {
     let app = TestApp::start().await;
     let content = "# Plot\n\n```\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n```\n\n```\nprint('text')\n```\n";

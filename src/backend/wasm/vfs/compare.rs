@@ -1,5 +1,7 @@
 //! Telling two states of a file system apart.
 
+use std::sync::Arc;
+
 use super::content::{CHUNK, Content};
 use super::inode::{Directory, Ino, Inode, Kind};
 use super::table::Handle;
@@ -37,8 +39,8 @@ impl Fs {
         }
     }
 
-    /// Bytes of memory that it takes beside `other`, with which it may share files and pieces of files. Costs time in
-    /// proportion to what the guest owns.
+    /// Bytes of memory that it takes beside `other`, with which it may share files and pieces of files; those that lie below
+    /// in memory count, too. Costs time in proportion to what the guest owns.
     pub fn bytes_beyond(&self, other: Option<&Self>) -> u64 {
         let own = self.inodes.iter().map(|(number, inode)| {
             let there = other.and_then(|other| other.inodes.get(number));
@@ -49,7 +51,11 @@ impl Fs {
                 (_, None) => INODE_BYTES,
             }
         });
-        own.fold(0, u64::saturating_add)
+        let shown = self.mounts.iter().filter(|mount| {
+            let has = |other: &Self| other.mounts.iter().any(|there| Arc::ptr_eq(&there.tree, &mount.tree));
+            !other.is_some_and(has)
+        });
+        own.chain(shown.map(|mount| mount.tree.memory_bytes())).fold(0, u64::saturating_add)
     }
 
     /// One of a file's paths, for messages; within its layer where it lies in one.

@@ -22,6 +22,11 @@ pub trait LowerFile: Send + Sync {
     fn modified_ns(&self) -> u64 {
         0
     }
+
+    /// Bytes of memory that are kept for it alone.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// A file of the host, opened through cap-std and held open.
@@ -93,6 +98,10 @@ impl LowerFile for Arc<[u8]> {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         Ok(read_bytes(self, offset, buf))
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        (**self).len() as u64
     }
 }
 

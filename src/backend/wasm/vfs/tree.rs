@@ -148,6 +148,16 @@ impl LowerTree {
         (0..self.nodes.len()).fold(0_u64, |sum, node| sum.saturating_add(self.len_of(node as u32)))
     }
 
+    /// Bytes of memory that are kept for its files.
+    pub fn memory_bytes(&self) -> u64 {
+        let of = |node: &LowerNode| match &node.kind {
+            LowerKind::File(file) => file.memory_bytes(),
+            _ => 0,
+        };
+        // A file of its own is the whole tree: the others lie on disk.
+        self.nodes.first().map_or(0, of)
+    }
+
     /// The files: path below the root, and length in bytes.
     pub fn files(&self) -> impl Iterator<Item = (String, u64)> {
         let nodes = 0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
