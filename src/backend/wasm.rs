@@ -16,6 +16,7 @@ mod kernel;
 mod machine;
 pub mod memory;
 mod recorder;
+mod rest;
 pub mod runtime;
 mod sandbox;
 pub mod vfs;
@@ -25,6 +26,7 @@ pub use checkpoint::Checkpoint;
 pub use engine::engine;
 pub use guest::CellProblem;
 pub use kernel::Kernel;
+pub use rest::{AtRest, Digest, Ground, WakeError};
 pub use sandbox::{
     Bytecode, EnvironmentBase, EnvironmentSpec, SITE_PACKAGES, Sandbox, SandboxConfig, SandboxError, SandboxStats,
     SkippedFile, StartPoint, Warm, WarmLimits,

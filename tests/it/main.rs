@@ -17,6 +17,7 @@ mod limits;
 mod memory;
 mod packages;
 mod regressions;
+mod rest;
 mod runtime;
 mod runtime_split;
 mod store;

@@ -171,7 +171,7 @@ impl Checkpoint {
 
     fn flatten(&self) -> io::Result<Arc<Image>> {
         let State { image, delta, memory_bytes, globals, .. } = self.state();
-        Ok(Arc::new(Image::flatten(image, delta, *memory_bytes, globals.clone())?.derived()))
+        Ok(Arc::new(Image::flatten(image, delta, *memory_bytes, globals.clone())?.derived_from(image)))
     }
 
     /// The same state over an image of its memory.

@@ -6,6 +6,7 @@ mod environment;
 mod environments;
 mod guest_files;
 mod make;
+mod rest;
 mod start_files;
 mod stored;
 mod warming;
@@ -155,6 +156,7 @@ pub(super) struct Inner {
     /// None where it could not be made: that is not tried again.
     warm: OnceCell<Option<Base>>,
     environments: Environments,
+    foreign: rest::Foreign,
     /// How much is made at once that nobody waits for with a finger on the key: images, bytecode.
     background: Arc<Semaphore>,
     kernels: AtomicUsize,
@@ -176,6 +178,7 @@ impl Sandbox {
             boot: Base::new(boot, config.ready_kernels),
             warm: OnceCell::new(),
             environments: Environments::new(&config),
+            foreign: rest::Foreign::default(),
             background: Arc::new(Semaphore::new(config.threads.max(1))),
             config,
             kernels: AtomicUsize::new(0),

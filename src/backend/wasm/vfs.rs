@@ -10,7 +10,7 @@
 //! resolve.rs   from a path to a file                     names.rs   making, removing, linking, renaming
 //! inode.rs     files, directories, links                 content.rs chunks of a file
 //! table.rs     open files     rights.rs  errno.rs        lower.rs, layer.rs, tree.rs  read-only layers
-//! quota.rs     counters       compare.rs                 listing.rs readdir
+//! quota.rs     counters       compare.rs   saved.rs      listing.rs readdir
 //! ```
 //!
 //! Paths are those of a Unix: `..` at the root is the root, absolute symbolic links start there. Each operation either
@@ -35,6 +35,7 @@ mod open;
 mod quota;
 mod resolve;
 mod rights;
+mod saved;
 mod setup;
 mod table;
 mod tree;
@@ -48,6 +49,7 @@ pub use names::PathAt;
 pub use open::{OFLAG_CREATE, OFLAG_DIRECTORY, OFLAG_EXCLUSIVE, OFLAG_TRUNCATE, OpenRequest};
 pub use quota::{FsQuota, FsUsage};
 pub use rights::Rights;
+pub use saved::{BadFs, SavedFs};
 pub use table::{FDFLAG_APPEND, FDFLAGS_ALL, Fd, Handle, OpenFile, Stdio};
 pub use tree::LowerTree;
 

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -30,8 +31,9 @@ pub struct Image {
     len: usize,
     /// The mutable globals at the moment the image was taken.
     pub globals: Vec<GlobalValue>,
-    /// Whether it was made of one kernel's state: whoever keeps that keeps all of this.
-    is_derived: bool,
+    /// Where it was made of one kernel's state: the image that this one lies over. Whoever keeps the state keeps both.
+    origin: Option<Arc<Image>>,
+    digest: OnceLock<blake3::Hash>,
 }
 
 /// An image at rest on disk, next to its digest.
@@ -68,7 +70,7 @@ impl Image {
         // SAFETY: a fresh mapping at an address of the kernel's choice, of a file that has `len` bytes for ever.
         let map = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ, MapFlags::SHARED, &file, 0) }?;
         let map = NonNull::new(map.cast()).ok_or_else(|| io::Error::other("mmap answered null"))?;
-        Ok(Self { file: file.into(), map, len, globals, is_derived: false })
+        Ok(Self { file: file.into(), map, len, globals, origin: None, digest: OnceLock::new() })
     }
 
     /// Reads an image of `len` bytes from a file, whose missing end is zero.
@@ -106,16 +108,33 @@ impl Image {
         })
     }
 
-    /// As an image of one kernel's state.
+    /// As an image of the state of one kernel, which began in `origin`.
     #[must_use]
-    pub fn derived(mut self) -> Self {
-        self.is_derived = true;
+    pub fn derived_from(mut self, origin: &Arc<Self>) -> Self {
+        self.origin = Some(Arc::clone(Self::root(origin)));
         self
     }
 
     /// Whether it was made of one kernel's state.
     pub fn is_derived(&self) -> bool {
-        self.is_derived
+        self.origin.is_some()
+    }
+
+    /// The image that the kernels began in whose states lie over this one.
+    pub fn root(self: &Arc<Self>) -> &Arc<Self> {
+        self.origin.as_ref().unwrap_or(self)
+    }
+
+    /// Stands for its bytes and globals. Reads all of it, the first time.
+    pub fn digest(&self) -> blake3::Hash {
+        *self.digest.get_or_init(|| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(&(self.len as u64).to_le_bytes());
+            for GlobalValue { name, value } in &self.globals {
+                hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(&value.to_le_bytes());
+            }
+            hasher.update_rayon(self.bytes()).finalize()
+        })
     }
 
     /// Writes its bytes to an empty file, leaving out what is zero; the file has its full length.

@@ -48,6 +48,18 @@ impl PageMap {
         }
     }
 
+    /// Takes a page out: the memory is there what the image says again.
+    pub fn remove(&mut self, number: usize) {
+        if self.get(number).is_none() {
+            return;
+        }
+        if let Some(Some(chunk)) = self.chunks.get_mut(number / CHUNK_PAGES)
+            && Arc::make_mut(chunk)[number % CHUNK_PAGES].take().is_some()
+        {
+            self.len -= 1;
+        }
+    }
+
     /// The numbers of the pages that are not one and the same in both, in ascending order. Costs little where both come
     /// from one map and most is shared.
     pub fn difference(&self, other: &Self) -> impl Iterator<Item = usize> {

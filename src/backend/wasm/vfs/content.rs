@@ -99,6 +99,35 @@ impl Content {
         self.len = len;
     }
 
+    /// The chunks that `before` does not share.
+    pub(super) fn changed_since(&self, before: &Self) -> impl Iterator<Item = (u64, &[u8])> {
+        let own = self
+            .chunks
+            .iter()
+            .filter(|(index, chunk)| !before.chunks.get(*index).is_some_and(|there| Arc::ptr_eq(there, chunk)));
+        own.map(|(index, chunk)| (*index, chunk.as_slice()))
+    }
+
+    /// The numbers of the chunks that only `before` has.
+    pub(super) fn gone_since(&self, before: &Self) -> impl Iterator<Item = u64> {
+        before.chunks.keys().filter(|index| !self.chunks.contains_key(*index)).copied()
+    }
+
+    /// Puts a chunk in, as it was when it was saved.
+    pub(super) fn put_chunk(&mut self, index: u64, chunk: Vec<u8>) {
+        self.chunks.insert_mut(index, Arc::new(chunk));
+    }
+
+    /// Takes a chunk out.
+    pub(super) fn drop_chunk(&mut self, index: u64) {
+        self.chunks.remove_mut(&index);
+    }
+
+    /// The length as it was when the chunks were saved.
+    pub(super) fn declare_len(&mut self, len: u64) {
+        self.len = len;
+    }
+
     fn cut_chunk(&mut self, index: u64, len: usize) {
         if let Some(chunk) = self.chunks.get_mut(&index) {
             *chunk = Arc::new(chunk[..len].to_vec());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;
+use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 
@@ -26,7 +27,7 @@ pub enum FileType {
 }
 
 /// The three times of a file, in nanoseconds since 1970. Reading a file does not change `accessed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Times {
     /// Last access.
     pub accessed: u64,
@@ -178,6 +179,26 @@ impl Directory {
             self.by_cookie.remove_mut(&entry.cookie);
             self.by_name.remove_mut(name);
         }
+    }
+
+    /// The cookie of the entry that comes next.
+    pub(super) fn next_cookie(&self) -> u64 {
+        self.next_cookie
+    }
+
+    /// A directory of these entries: cookie, name, file number.
+    pub(super) fn of_entries(
+        parent: Ino,
+        subdirectories: u64,
+        entries: impl IntoIterator<Item = (u64, Arc<str>, Ino)>,
+        next_cookie: u64,
+    ) -> Self {
+        let mut directory = Self { subdirectories, next_cookie, ..Self::new(parent) };
+        for (cookie, name, ino) in entries {
+            directory.by_cookie.insert_mut(cookie, Arc::clone(&name));
+            directory.by_name.insert_mut(name, Entry { ino, cookie });
+        }
+        directory
     }
 
     /// The entries whose cookie is at least `first`, in order: cookie, name, file number.

@@ -1,6 +1,7 @@
 //! The table of open files.
 
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
+use serde::{Deserialize, Serialize};
 
 use super::errno::Errno;
 use super::inode::Ino;
@@ -10,7 +11,7 @@ use super::rights::Rights;
 pub type Fd = u32;
 
 /// One of the standard streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stdio {
     /// Standard input.
     Stdin,
@@ -21,7 +22,7 @@ pub enum Stdio {
 }
 
 /// What an open descriptor refers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Handle {
     /// A standard stream, which lies outside the file system.
     Stdio(Stdio),
@@ -35,7 +36,7 @@ pub const FDFLAG_APPEND: u16 = 1;
 pub const FDFLAGS_ALL: u16 = 0b1_1111;
 
 /// An open file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct OpenFile {
     /// What is open.
     pub handle: Handle,
@@ -63,6 +64,16 @@ pub(super) struct FdTable {
 impl FdTable {
     pub(super) fn new() -> Self {
         Self { entries: RedBlackTreeMapSync::new_sync(), free: RedBlackTreeSetSync::new_sync(), next: 0 }
+    }
+
+    /// A table of these open files, with these free numbers below `next`.
+    pub(super) fn of(entries: Vec<(Fd, OpenFile)>, free: Vec<Fd>, next: Fd) -> Self {
+        Self { entries: entries.into_iter().collect(), free: free.into_iter().collect(), next }
+    }
+
+    /// The free numbers below the next one, and that one.
+    pub(super) fn free_numbers(&self) -> (Vec<Fd>, Fd) {
+        (self.free.iter().copied().collect(), self.next)
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -34,6 +34,7 @@ pub struct LowerTree {
     nodes: Vec<LowerNode>,
     layers: Vec<Layer>,
     open: Mutex<VecDeque<(u32, Arc<std::fs::File>)>>,
+    shape: OnceLock<blake3::Hash>,
 }
 
 struct LowerNode {
@@ -98,7 +99,7 @@ impl LowerTree {
     fn merge(layers: Vec<Layer>) -> io::Result<Self> {
         let all = (0..layers.len()).collect();
         let root = LowerNode::new(0, "".into(), 0, LowerKind::Directory(Vec::new()));
-        let mut tree = Self { nodes: vec![root], open: Mutex::default(), layers };
+        let mut tree = Self { nodes: vec![root], open: Mutex::default(), layers, shape: OnceLock::new() };
         let mut pending = vec![Pending { node: 0, layers: all, depth: 0, above: Vec::new() }];
         while let Some(Pending { node, layers, depth, above }) = pending.pop() {
             if depth > MAX_DEPTH {
@@ -135,12 +136,31 @@ impl LowerTree {
     /// A tree that is one file.
     pub fn from_file(file: Arc<dyn LowerFile>) -> Self {
         let root = LowerNode::new(0, "".into(), 0, LowerKind::File(file));
-        Self { nodes: vec![root], layers: Vec::new(), open: Mutex::default() }
+        Self { nodes: vec![root], layers: Vec::new(), open: Mutex::default(), shape: OnceLock::new() }
     }
 
     /// How many files and directories it has.
     pub fn node_count(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Stands for its names and what they are, and for the lengths of files of its own.
+    pub fn shape(&self) -> &blake3::Hash {
+        self.shape.get_or_init(|| {
+            let mut hasher = blake3::Hasher::new();
+            for LowerNode { parent, name, kind, .. } in &self.nodes {
+                hasher.update(&parent.to_le_bytes()).update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+                match kind {
+                    LowerKind::Directory(_) => hasher.update(b"d"),
+                    LowerKind::HostFile => hasher.update(b"h"),
+                    LowerKind::File(file) => hasher.update(b"f").update(&file.len().to_le_bytes()),
+                    LowerKind::Symlink(target) => {
+                        hasher.update(b"l").update(&(target.len() as u64).to_le_bytes()).update(target.as_bytes())
+                    }
+                };
+            }
+            hasher.finalize()
+        })
     }
 
     /// The sum of all file lengths in bytes.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 use super::call::{Call, Fault};
 use crate::backend::wasm::vfs::Errno;
 
@@ -19,7 +21,7 @@ pub struct GuestClock {
 }
 
 /// What the clocks show, to go on from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ClockReading {
     /// The monotonic clock.
     pub monotonic: Duration,
