@@ -59,6 +59,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(kernels::interrupt))
         .routes(routes!(kernels::restart))
         .routes(routes!(kernels::fork))
+        .routes(routes!(kernels::hibernate))
         .routes(routes!(kernels::checkpoints))
         .routes(routes!(kernels::restore))
         .routes(routes!(kernels::complete))

@@ -5,6 +5,7 @@
 
 mod executor;
 mod http;
+mod kernels;
 mod limits;
 mod listen;
 mod log;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use executor::{ExecutorConfig, ExecutorSettings};
 pub use http::{HttpConfig, HttpSettings};
+pub use kernels::{KernelConfig, KernelSettings};
 pub use limits::LimitSettings;
 pub use listen::ListenAddr;
 pub use log::{LogConfig, LogFormat, LogSettings};
@@ -55,6 +57,8 @@ pub struct Config {
     pub executor: ExecutorConfig,
     /// What holds for every request.
     pub http: HttpConfig,
+    /// Kernels that stay between cells.
+    pub kernels: KernelConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -145,6 +149,7 @@ impl Config {
             limits: settings.limits.resolve()?,
             executor: settings.executor.resolve()?,
             http: settings.http.resolve()?,
+            kernels: settings.kernels.resolve()?,
             log: settings.log.resolve(),
         })
     }

@@ -30,7 +30,10 @@ pub use environment::{
 pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, JobId, KernelId, KeyId, UserId};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
-pub use kernel::{CheckpointInfo, Completion, Inspection, KernelInfo, KernelState};
+pub use kernel::{
+    CheckpointInfo, Completion, Inspection, KernelAtRest, KernelHistory, KernelInfo, KernelPackages, KernelSegment,
+    KernelState,
+};
 pub use limits::{LimitError, Limits, LimitsRequest};
 pub use lockfile::{LockedPackage, LockedWheel, Lockfile};
 pub use outcome::Outcome;

@@ -23,7 +23,7 @@ pub use accounts::{Accounts, CreateKey, CreateUser, CreatedKey, CreatedUser, Nob
 pub use checkpoints::{CheckpointConfig, CheckpointStats};
 pub use error::ServiceError;
 pub use execute::{ExecuteRequest, RequestFile};
-pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, KernelConfig, Kernels, RestoreKernel};
+pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, Kernels, RestoreKernel};
 use render::off_the_server_threads;
 pub use render::{
     Attached, CellStatus, CellSummary, Loaded, Ran, RenderContext, RenderEvent, RenderFormat, RenderReport,

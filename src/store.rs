@@ -8,6 +8,7 @@
 //!        ├─ documents ─┬─ document_versions, document_tags, document_search
 //!        │             └─ document_files ─── objects, document_publications
 //!        ├─ environments ── environment_packages
+//!        ├─ kernels ── kernel_segments ─── objects          servers: who holds kernels
 //!        └─ jobs ── job_events
 //! ```
 
@@ -16,10 +17,12 @@ mod documents;
 mod environments;
 mod error;
 mod jobs;
+mod kernels;
 mod keys;
 mod migrations;
 mod objects;
 mod rows;
+mod servers;
 mod transaction;
 mod url;
 mod users;
@@ -29,6 +32,8 @@ pub use documents::{Attached, DocumentChange, DocumentError, NewDocument, NewFil
 pub use environments::{EnvironmentError, InstalledPackage, NewEnvironment, Switch};
 pub use error::StoreError;
 pub use jobs::{Expired, JobError, Lease, LeaseLost, NewJob};
+pub use kernels::{Asked, KernelError, KernelSave, KernelTake, NewKernel, Reach};
 pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};
 pub use objects::{ObjectError, ObjectInfo, Objects};
+pub use servers::Server;
 pub use users::NewUser;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::Problems;
-use super::extract::{ApiJson, ApiPath, Caller, WantsEvents};
+use super::extract::{ApiJson, ApiPath, ApiQuery, Caller, Paging, WantsEvents};
 use super::request_id::RequestId;
 use super::{ApiError, App, execute};
 use crate::domain::{CheckpointInfo, Completion, ExecuteReport, Inspection, KernelId, KernelInfo};
@@ -17,9 +17,24 @@ use crate::service::{At, CreateKernel, ExecuteCell, ForkKernel, RestoreKernel};
 /// Kernels.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct KernelList {
-    /// All of yours, the eldest first.
+    /// Those of this page, the eldest first.
     pub kernels: Vec<KernelInfo>,
-    /// How many there are.
+    /// How many there are in all.
+    pub total: u64,
+    /// This page, counted from 1.
+    pub page: u32,
+    /// Items of a page.
+    pub page_size: u32,
+    /// Whether there are more.
+    pub has_more: bool,
+}
+
+/// New kernels.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ForkedKernels {
+    /// The forks.
+    pub kernels: Vec<KernelInfo>,
+    /// How many they are.
     pub total: u64,
 }
 
@@ -32,7 +47,7 @@ pub struct CheckpointList {
     pub total: u64,
 }
 
-/// Make a kernel. It ends with the server, or when there is no room for it any more.
+/// Make a kernel. It stays until it is deleted: soon after each cell, what it knows is kept.
 #[utoipa::path(post, path = "/api/v1/kernels", tag = "kernels", request_body = CreateKernel, responses(
     (status = 201, description = "The kernel", body = KernelInfo), Problems))]
 pub async fn create(
@@ -44,11 +59,21 @@ pub async fn create(
 }
 
 /// Your kernels.
-#[utoipa::path(get, path = "/api/v1/kernels", tag = "kernels", responses(
-    (status = 200, description = "All of them", body = KernelList), Problems))]
-pub async fn list(State(app): State<App>, Caller(user): Caller) -> Json<KernelList> {
-    let kernels = app.workspace().kernels().list(user.id);
-    Json(KernelList { total: kernels.len() as u64, kernels })
+#[utoipa::path(get, path = "/api/v1/kernels", tag = "kernels", params(Paging), responses(
+    (status = 200, description = "The kernels of that page", body = KernelList), Problems))]
+pub async fn list(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiQuery(paging): ApiQuery<Paging>,
+) -> Result<Json<KernelList>, ApiError> {
+    let page = app.workspace().list_kernels(user.id, paging.request()?).await?;
+    Ok(Json(KernelList {
+        total: page.total,
+        page: page.request.page(),
+        page_size: page.request.page_size(),
+        has_more: page.has_more(),
+        kernels: page.items,
+    }))
 }
 
 /// A kernel.
@@ -59,7 +84,7 @@ pub async fn show(
     Caller(user): Caller,
     ApiPath(id): ApiPath<KernelId>,
 ) -> Result<Json<KernelInfo>, ApiError> {
-    Ok(Json(app.workspace().kernels().show(user.id, id)?))
+    Ok(Json(app.workspace().show_kernel(user.id, id).await?))
 }
 
 /// Delete a kernel. A cell that it runs is cancelled.
@@ -70,7 +95,7 @@ pub async fn delete(
     Caller(user): Caller,
     ApiPath(id): ApiPath<KernelId>,
 ) -> Result<StatusCode, ApiError> {
-    app.workspace().kernels().delete(user.id, id)?;
+    app.workspace().kernels().delete(user.id, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -90,8 +115,8 @@ pub async fn run(
     ApiPath(id): ApiPath<KernelId>,
     ApiJson(request): ApiJson<ExecuteCell>,
 ) -> Result<Response, ApiError> {
-    let kernels = app.workspace().kernels().clone();
-    let work = move |events| async move { kernels.execute(user.id, id, request, events).await };
+    let workspace = app.workspace().clone();
+    let work = move |events| async move { workspace.execute_in_kernel(user.id, id, request, events).await };
     execute::answer(app, wants_events, request_id, work).await
 }
 
@@ -103,10 +128,10 @@ pub async fn interrupt(
     Caller(user): Caller,
     ApiPath(id): ApiPath<KernelId>,
 ) -> Result<Json<KernelInfo>, ApiError> {
-    Ok(Json(app.workspace().kernels().interrupt(user.id, id)?))
+    Ok(Json(app.workspace().interrupt_kernel(user.id, id).await?))
 }
 
-/// Let a kernel begin anew. Its checkpoints go.
+/// Let a kernel begin anew, with the packages that its environment has now. Its checkpoints go.
 #[utoipa::path(post, path = "/api/v1/kernels/{id}/restart", tag = "kernels", params(("id" = KernelId, Path)), responses(
     (status = 200, description = "The kernel as it is now", body = KernelInfo), Problems))]
 pub async fn restart(
@@ -114,21 +139,21 @@ pub async fn restart(
     Caller(user): Caller,
     ApiPath(id): ApiPath<KernelId>,
 ) -> Result<Json<KernelInfo>, ApiError> {
-    Ok(Json(app.run(app.workspace().kernels().restart(user.id, id)).await?))
+    Ok(Json(app.run(app.workspace().restart_kernel(user.id, id)).await?))
 }
 
 /// Make kernels that know what this one knows; each goes its own way, with random numbers of its own.
 #[utoipa::path(post, path = "/api/v1/kernels/{id}/fork", tag = "kernels", params(("id" = KernelId, Path)),
     request_body = ForkKernel, responses(
-    (status = 201, description = "The new ones", body = KernelList), Problems))]
+    (status = 201, description = "The new ones", body = ForkedKernels), Problems))]
 pub async fn fork(
     State(app): State<App>,
     Caller(user): Caller,
     ApiPath(id): ApiPath<KernelId>,
     ApiJson(request): ApiJson<ForkKernel>,
-) -> Result<(StatusCode, Json<KernelList>), ApiError> {
-    let kernels = app.workspace().kernels().fork(user.id, id, &request)?;
-    Ok((StatusCode::CREATED, Json(KernelList { total: kernels.len() as u64, kernels })))
+) -> Result<(StatusCode, Json<ForkedKernels>), ApiError> {
+    let kernels = app.run(app.workspace().fork_kernel(user.id, id, &request)).await?;
+    Ok((StatusCode::CREATED, Json(ForkedKernels { total: kernels.len() as u64, kernels })))
 }
 
 /// The states that a kernel can go back to: one behind each of its last cells.
@@ -139,7 +164,7 @@ pub async fn checkpoints(
     Caller(user): Caller,
     ApiPath(id): ApiPath<KernelId>,
 ) -> Result<Json<CheckpointList>, ApiError> {
-    let checkpoints = app.workspace().kernels().checkpoints(user.id, id)?;
+    let checkpoints = app.workspace().kernel_checkpoints(user.id, id).await?;
     Ok(Json(CheckpointList { total: checkpoints.len() as u64, checkpoints }))
 }
 
@@ -153,7 +178,19 @@ pub async fn restore(
     ApiPath(id): ApiPath<KernelId>,
     ApiJson(request): ApiJson<RestoreKernel>,
 ) -> Result<Json<KernelInfo>, ApiError> {
-    Ok(Json(app.run(app.workspace().kernels().restore(user.id, id, request)).await?))
+    Ok(Json(app.run(app.workspace().restore_kernel(user.id, id, request)).await?))
+}
+
+/// Save a kernel and take it out of memory. Its next cell wakes it, on whichever server. Idle kernels hibernate by
+/// themselves after a while.
+#[utoipa::path(post, path = "/api/v1/kernels/{id}/hibernate", tag = "kernels", params(("id" = KernelId, Path)), responses(
+    (status = 200, description = "The kernel as it is now", body = KernelInfo), Problems))]
+pub async fn hibernate(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<KernelId>,
+) -> Result<Json<KernelInfo>, ApiError> {
+    Ok(Json(app.run(app.workspace().hibernate_kernel(user.id, id)).await?))
 }
 
 /// What can stand at a place in code: names that the kernel knows. It does not notice the question.
@@ -165,7 +202,7 @@ pub async fn complete(
     ApiPath(id): ApiPath<KernelId>,
     ApiJson(at): ApiJson<At>,
 ) -> Result<Json<Completion>, ApiError> {
-    Ok(Json(app.run(app.workspace().kernels().complete(user.id, id, at)).await?))
+    Ok(Json(app.run(app.workspace().complete_in_kernel(user.id, id, at)).await?))
 }
 
 /// What is known of the name at a place in code. The kernel does not notice the question.
@@ -177,5 +214,5 @@ pub async fn inspect(
     ApiPath(id): ApiPath<KernelId>,
     ApiJson(at): ApiJson<At>,
 ) -> Result<Json<Inspection>, ApiError> {
-    Ok(Json(app.run(app.workspace().kernels().inspect(user.id, id, at)).await?))
+    Ok(Json(app.run(app.workspace().inspect_in_kernel(user.id, id, at)).await?))
 }

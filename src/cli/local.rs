@@ -67,6 +67,7 @@ pub async fn database(config: &Config) -> Result<(Database, User), Failure> {
 pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, User), Failure> {
     let (database, admin) = database(config).await?;
     let workspace = Workspace::open(WorkspaceParts {
+        kernels: config.kernels.clone(),
         service,
         database,
         objects: Objects::open(&config.object_store_url()?).map_err(Failure::usage)?,

@@ -23,6 +23,9 @@ const QUOTAS: Quotas = Quotas {
     documents: 0,
     document_bytes: 0,
     attached_bytes: 0,
+    kernels: 0,
+    kernel_bytes: 0,
+    live_kernels: 0,
 };
 
 /// What to render, and how.

@@ -23,6 +23,8 @@ use crate::service::{Workspace, WorkspaceParts};
 use crate::store::{Database, DatabaseOptions, Objects};
 use crate::telemetry;
 
+/// Kernels that are not saved are saved in so much time at the end.
+const LAST_SAVES: Duration = Duration::from_secs(30);
 /// How often is looked for what crashes, changes and deletions have left.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -65,6 +67,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
     tracing::info!(database = database.place(), objects = objects.place(), "opened");
     let service = local::idle_service(&config);
     let workspace = Workspace::open(WorkspaceParts {
+        kernels: config.kernels.clone(),
         service: service.clone(),
         database,
         objects,
@@ -89,6 +92,9 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         served
     };
     let (served, ()) = tokio::join!(served, jobs);
+    if tokio::time::timeout(LAST_SAVES, workspace.kernels().shutdown()).await.is_err() {
+        tracing::error!("not all kernels could be saved in time: they are as they were when they were saved last");
+    }
     workspace.database().close().await;
     served.map_err(|error| Failure::fault(format!("cannot serve: {error}")))?;
     tracing::info!("stopped");

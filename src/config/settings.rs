@@ -7,7 +7,9 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
 use serde::Deserialize;
 
-use super::{ConfigError, ExecutorSettings, HttpSettings, LimitSettings, ListenAddr, LogSettings, TokenText};
+use super::{
+    ConfigError, ExecutorSettings, HttpSettings, KernelSettings, LimitSettings, ListenAddr, LogSettings, TokenText,
+};
 
 /// `self` where it says something, else `below`, field by field.
 macro_rules! layered {
@@ -65,6 +67,9 @@ pub struct Settings {
     /// `[http]`: what holds for every request.
     #[command(flatten)]
     pub http: HttpSettings,
+    /// `[kernels]`: kernels that stay between cells.
+    #[command(flatten)]
+    pub kernels: KernelSettings,
     /// `[log]`: what is logged, and how.
     #[command(flatten)]
     pub log: LogSettings,
@@ -96,6 +101,7 @@ impl Settings {
             limits: self.limits.or(below.limits),
             executor: self.executor.or(below.executor),
             http: self.http.or(below.http),
+            kernels: self.kernels.or(below.kernels),
             log: self.log.or(below.log),
         }
     }

@@ -4,23 +4,29 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::text_enum::text_enum;
-use super::{CheckpointId, EnvironmentId, KernelId, Limits};
+use super::{CheckpointId, EnvironmentId, KernelId, Limits, Lockfile};
 
 /// How a kernel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]
 pub enum KernelState {
+    /// It is woken.
+    Starting,
     /// It waits for a cell.
     Idle,
     /// It runs one.
     Busy,
-    /// It has gone: there was no room for it. A restart brings it back, without what it knew.
+    /// It takes no memory: it is woken by its next cell, on any server.
+    Hibernated,
+    /// What it knew is lost. A restart brings it back, without.
     Dead,
 }
 
 text_enum!(KernelState, "state" {
+    Starting => "starting",
     Idle => "idle",
     Busy => "busy",
+    Hibernated => "hibernated",
     Dead => "dead",
 });
 
@@ -45,6 +51,8 @@ pub struct KernelInfo {
     pub limits: Limits,
     /// Bytes that its state and its checkpoints take beside what it started from.
     pub size_bytes: u64,
+    /// Whether all that it knows is kept, and survives the end of the server: soon after each cell.
+    pub saved: bool,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
@@ -95,4 +103,54 @@ pub struct Inspection {
     pub documentation: Option<String>,
     /// Its value in short.
     pub text: Option<String>,
+}
+
+/// What a kernel is woken from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KernelAtRest {
+    /// The digest of the image that it began in.
+    pub image: String,
+    /// The packages that it sees; none but those linked into the runtime where there is nothing.
+    pub packages: Option<KernelPackages>,
+    /// What its saved states are.
+    pub history: KernelHistory,
+    /// Where they are, in order.
+    pub segments: Vec<KernelSegment>,
+}
+
+/// The saved states of a kernel, by their number among all that its segments hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelHistory {
+    /// The one that it is in; none where it has run nothing.
+    pub head: Option<u64>,
+    /// Its checkpoints, the eldest first.
+    pub checkpoints: Vec<(u64, CheckpointInfo)>,
+}
+
+/// Some of a kernel's states, as an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelSegment {
+    /// The object.
+    pub object_key: String,
+    /// Of its bytes.
+    pub digest: String,
+    /// How many they are.
+    pub size_bytes: u64,
+    /// How many states it holds.
+    pub states: u64,
+}
+
+/// The packages that a kernel began with: its environment may have others by now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelPackages {
+    /// The contents of the environment.
+    pub generation: u64,
+    /// The Python version, such as `3.15`.
+    pub python_version: String,
+    /// The wheels.
+    pub lock: Lockfile,
+    /// The names of the packages that were asked for.
+    pub requested: Vec<String>,
+    /// Further modules that are imported beforehand.
+    pub warm_imports: Vec<String>,
 }

@@ -71,6 +71,15 @@ pub struct Quotas {
     /// Bytes of all files of all documents, those in the bin included.
     #[serde(default = "Quotas::usual_attached_bytes")]
     pub attached_bytes: u64,
+    /// Kernels, those that hibernate included.
+    #[serde(default = "Quotas::usual_kernels")]
+    pub kernels: u64,
+    /// Bytes of what is kept of all kernels.
+    #[serde(default = "Quotas::usual_kernel_bytes")]
+    pub kernel_bytes: u64,
+    /// Kernels that are in memory at once: where there are more, the one used longest ago hibernates.
+    #[serde(default = "Quotas::usual_live_kernels")]
+    pub live_kernels: u64,
 }
 
 /// What the tier FREE has.
@@ -83,11 +92,28 @@ impl Default for Quotas {
             documents: Self::usual_documents(),
             document_bytes: Self::usual_document_bytes(),
             attached_bytes: Self::usual_attached_bytes(),
+            kernels: Self::usual_kernels(),
+            kernel_bytes: Self::usual_kernel_bytes(),
+            live_kernels: Self::usual_live_kernels(),
         }
     }
 }
 
 impl Quotas {
+    /// The quota of one kind.
+    pub fn of(&self, what: QuotaKind) -> u64 {
+        match what {
+            QuotaKind::Environments => self.environments,
+            QuotaKind::PackagesPerEnvironment => self.packages_per_environment,
+            QuotaKind::EnvironmentBytes => self.environment_bytes,
+            QuotaKind::Documents => self.documents,
+            QuotaKind::DocumentBytes => self.document_bytes,
+            QuotaKind::AttachedBytes => self.attached_bytes,
+            QuotaKind::Kernels => self.kernels,
+            QuotaKind::KernelBytes => self.kernel_bytes,
+        }
+    }
+
     // A tier that was stored before there were documents says nothing of them.
 
     fn usual_documents() -> u64 {
@@ -100,6 +126,18 @@ impl Quotas {
 
     fn usual_attached_bytes() -> u64 {
         100 << 20
+    }
+
+    fn usual_kernels() -> u64 {
+        200
+    }
+
+    fn usual_kernel_bytes() -> u64 {
+        2 << 30
+    }
+
+    fn usual_live_kernels() -> u64 {
+        20
     }
 }
 
@@ -118,6 +156,10 @@ pub enum QuotaKind {
     DocumentBytes,
     /// [`Quotas::attached_bytes`]
     AttachedBytes,
+    /// [`Quotas::kernels`]
+    Kernels,
+    /// [`Quotas::kernel_bytes`]
+    KernelBytes,
 }
 
 text_enum!(QuotaKind, "quota" {
@@ -127,6 +169,8 @@ text_enum!(QuotaKind, "quota" {
     Documents => "documents",
     DocumentBytes => "document_bytes",
     AttachedBytes => "attached_bytes",
+    Kernels => "kernels",
+    KernelBytes => "kernel_bytes",
 });
 
 /// More was wanted than the tier allows.
@@ -159,6 +203,10 @@ impl fmt::Display for QuotaExceeded {
             }
             QuotaKind::AttachedBytes => {
                 write!(f, "all files would take {wanted} bytes ({used} now), and your tier allows {allowed}")
+            }
+            QuotaKind::Kernels => write!(f, "{used} kernels are there, and your tier allows {allowed}; delete some first"),
+            QuotaKind::KernelBytes => {
+                write!(f, "your kernels take {used} bytes, and your tier allows {allowed}; delete some first")
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::backend::wasm::SandboxError;
 use crate::domain::{LimitError, QuotaExceeded, QuotaKind};
 use crate::packages::generation::GenerationError;
 use crate::packages::resolver::ResolveError;
-use crate::store::{CreateKeyError, DocumentError, EnvironmentError, JobError, ObjectError, StoreError};
+use crate::store::{CreateKeyError, DocumentError, EnvironmentError, JobError, KernelError, ObjectError, StoreError};
 
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -199,6 +199,16 @@ impl From<DocumentError> for ServiceError {
             error @ (DocumentError::PathTaken { .. } | DocumentError::TooManyFiles { .. }) => {
                 Self::Conflict { message: error.to_string() }
             }
+        }
+    }
+}
+
+impl From<KernelError> for ServiceError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::NotFound | KernelError::Lost => Self::NotFound { what: "kernel" },
+            KernelError::QuotaExceeded(error) => Self::Quota(error),
+            KernelError::Store(error) => error.into(),
         }
     }
 }

@@ -2,51 +2,56 @@
 //!
 //! A kernel is its checkpoint. The memory in which its last cell ran is kept for a while, as the next cell is quicker
 //! there; without it the kernel is the same, only smaller. So a fork costs nothing until it runs something.
+//!
+//! What a kernel knows is kept in the object store soon after each cell, and a kernel that runs nothing for long is there
+//! alone: it *hibernates*, and its next cell wakes it, on whichever server. One server holds a kernel at a time.
+//!
+//! ```text
+//! entry.rs    a kernel in memory           keep.rs   its states become objects, and a row
+//! execute.rs  a cell in it                 wake.rs   and from those a kernel again
+//! introspect  questions about it           room.rs   who gives way where there is no room
+//! janitor.rs  what is done unasked         sweep.rs  what is left of those that are gone
+//! ```
 
 mod entry;
 mod execute;
 mod introspect;
+mod janitor;
+mod keep;
+mod room;
+mod sweep;
+mod wake;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
+use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OnceCell, Semaphore};
 
-use super::{Service, ServiceError};
-use crate::backend::wasm::EnvironmentBase;
+use super::turns::Turns;
+use super::{Service, ServiceError, off_the_server_threads};
+use crate::config::KernelConfig;
 use crate::domain::{
-    CheckpointId, CheckpointInfo, EnvironmentId, KernelId, KernelInfo, KernelState, LimitsRequest, UserId,
+    CheckpointId, EnvironmentId, KernelAtRest, KernelHistory, KernelId, KernelInfo, LimitsRequest, UserId,
 };
-use entry::{Birth, Entry, Weight};
+use crate::store::{Database, NewKernel, Objects, Server};
+use entry::{Birth, Root};
+pub(super) use entry::{Beginning, Entry, Turn};
 pub use execute::ExecuteCell;
 pub use introspect::At;
 
-/// Kernels of one user.
-const MOST_OF_ONE: usize = 200;
 /// A name is not longer.
 const MAX_NAME_CHARS: usize = 200;
 /// Forks of one request.
 const MAX_FORKS: usize = 100;
+/// States that become bytes at once.
+const PACKED_AT_ONCE: usize = 2;
 /// Code that imports what a notebook is likely to: kernels begin with the data packages at hand.
 const LIKELY: &str = "import numpy";
-
-/// How much kernels may take.
-#[derive(Debug, Clone)]
-pub struct KernelConfig {
-    /// Bytes of memory of all kernels together; where there is no room, whoever has most gives way. Default: 4 GiB.
-    pub bytes: u64,
-    /// Bytes of one kernel's checkpoints; the eldest go first. Default: 512 MiB.
-    pub kernel_bytes: u64,
-    /// The memory of a kernel that runs nothing is given back after so many milliseconds. Default: 60,000.
-    pub idle_ms: u64,
-}
-
-impl Default for KernelConfig {
-    fn default() -> Self {
-        Self { bytes: 4 << 30, kernel_bytes: 512 << 20, idle_ms: 60_000 }
-    }
-}
 
 /// A kernel to be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -87,196 +92,202 @@ pub struct Kernels(Arc<Inner>);
 
 struct Inner {
     service: Service,
+    database: Database,
+    objects: Objects,
     config: KernelConfig,
+    /// Those in memory.
     all: Mutex<HashMap<KernelId, Arc<Entry>>>,
+    /// This server among those that hold kernels, from its first kernel on.
+    server: OnceCell<Server>,
+    /// One at a time takes a kernel, or puts it to sleep.
+    turns: Turns<KernelId>,
+    /// States that become bytes at once.
+    packing: Semaphore,
+    /// Images that are in the object store, and since when that is known.
+    images: tokio::sync::Mutex<HashMap<String, Instant>>,
+    /// What awake forks share, by the object where it is kept.
+    roots: Mutex<HashMap<String, Weak<Root>>>,
+    /// One at a time makes room.
+    making_room: tokio::sync::Mutex<()>,
 }
 
 impl Kernels {
-    /// No kernels yet; they run in the sandbox of `service`.
-    pub fn new(service: Service, config: KernelConfig) -> Self {
-        Self(Arc::new(Inner { service, config, all: Mutex::default() }))
+    /// The kernels that `database` and `objects` keep; they run in the sandbox of `service`.
+    pub fn new(service: Service, database: Database, objects: Objects, config: KernelConfig) -> Self {
+        Self(Arc::new(Inner {
+            service,
+            database,
+            objects,
+            config,
+            all: Mutex::default(),
+            server: OnceCell::new(),
+            turns: Turns::default(),
+            packing: Semaphore::new(PACKED_AT_ONCE),
+            images: tokio::sync::Mutex::default(),
+            roots: Mutex::default(),
+            making_room: tokio::sync::Mutex::default(),
+        }))
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<KernelId, Arc<Entry>>> {
         self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a kernel, in `base` where the environment has packages.
+    /// This server among those that hold kernels.
+    async fn server(&self) -> Result<Server, ServiceError> {
+        let appear = || async {
+            let server = self.0.database.appear(Duration::from_millis(self.0.config.lease_ms)).await?;
+            janitor::start(self, server.clone());
+            Ok::<_, ServiceError>(server)
+        };
+        self.0.server.get_or_try_init(appear).await.cloned()
+    }
+
+    /// Makes a kernel.
     ///
     /// # Errors
-    /// The name or a limit is none, the user has as many as one may, or the runtime is not ready.
-    pub async fn create(
+    /// The name or a limit is none, the user has as many as the tier allows, or the runtime is not ready.
+    pub(super) async fn create(
         &self,
         user: UserId,
         request: CreateKernel,
-        base: Option<EnvironmentBase>,
+        beginning: Beginning,
     ) -> Result<KernelInfo, ServiceError> {
         if request.name.as_ref().is_some_and(|name| name.trim().is_empty() || name.chars().count() > MAX_NAME_CHARS) {
             let message = format!("must have 1 to {MAX_NAME_CHARS} characters");
             return Err(ServiceError::Invalid { field: "name".to_owned(), message });
         }
         let limits = request.limits.within(self.0.service.limits())?;
-        self.refuse_more(user, 1)?;
-        let birth = Birth { user, name: request.name, environment: request.environment_id, base, limits };
-        let entry = Arc::new(Entry::start(&self.0.service, birth).await?);
-        self.add(user, vec![entry]).map(|mut made| made.remove(0))
+        let birth = Birth {
+            user,
+            name: request.name,
+            environment: request.environment_id,
+            forked_from: None,
+            limits,
+            created_at: Timestamp::now(),
+        };
+        let entry = Entry::start(&self.0.service, (KernelId::new(), 1), birth, beginning).await?;
+        self.add(user, vec![Arc::new(entry)]).await.map(|mut made| made.remove(0))
     }
 
     /// Makes kernels with all that a kernel knows at this moment; each goes its own way from there.
     ///
     /// # Errors
-    /// There is no such kernel, it is dead, or the user has as many as one may.
-    pub fn fork(&self, user: UserId, id: KernelId, request: &ForkKernel) -> Result<Vec<KernelInfo>, ServiceError> {
+    /// It is dead, or the user has as many as the tier allows.
+    pub(super) async fn fork(&self, entry: &Entry, request: &ForkKernel) -> Result<Vec<KernelInfo>, ServiceError> {
         let count = request.count.unwrap_or(1);
         if !(1..=MAX_FORKS).contains(&count) {
             let message = format!("must be between 1 and {MAX_FORKS}, not {count}");
             return Err(ServiceError::Invalid { field: "count".to_owned(), message });
         }
-        let entry = self.entry(user, id)?;
         let root = entry.root()?;
-        self.add(user, (0..count).map(|_| Arc::new(entry.fork(&root))).collect())
+        self.add(entry.user(), (0..count).map(|_| Arc::new(entry.fork(&root))).collect()).await
     }
 
-    fn add(&self, user: UserId, entries: Vec<Arc<Entry>>) -> Result<Vec<KernelInfo>, ServiceError> {
-        let infos = entries.iter().map(|entry| entry.info()).collect();
+    async fn add(&self, user: UserId, entries: Vec<Arc<Entry>>) -> Result<Vec<KernelInfo>, ServiceError> {
+        let Some(first) = entries.first() else { return Ok(Vec::new()) };
+        let state = first.state()?;
+        let image = off_the_server_threads(move || state.image_digest().to_string()).await?;
+        let packages = first.now().beginning.packages.as_deref().cloned();
+        let new = entries.iter().map(|entry| {
+            let (info, history) = (entry.info(), KernelHistory::default());
+            let rest = KernelAtRest { image: image.clone(), packages: packages.clone(), history, segments: Vec::new() };
+            NewKernel { user, info, rest }
+        });
+        let new: Vec<_> = new.collect();
+        self.0.database.insert_kernels(&self.server().await?, &new).await?;
+        for entry in &entries {
+            self.put_in(entry);
+        }
+        Ok(new.into_iter().map(|kernel| kernel.info).collect())
+    }
+
+    /// The kernel, where it is in memory here.
+    pub(super) fn live(&self, user: UserId, id: KernelId) -> Option<Arc<Entry>> {
+        self.all().get(&id).filter(|entry| entry.user() == user && !entry.is_gone()).cloned()
+    }
+
+    /// One at a time takes a kernel, or puts it to sleep.
+    pub(super) fn turns(&self) -> &Turns<KernelId> {
+        &self.0.turns
+    }
+
+    fn put_in(&self, entry: &Arc<Entry>) {
+        self.all().insert(entry.id(), Arc::clone(entry));
+    }
+
+    /// Takes a kernel out of memory. What runs in it is cancelled.
+    pub(super) fn remove(&self, entry: &Arc<Entry>) {
+        entry.set_gone();
+        entry.interrupt();
         let mut all = self.all();
-        refuse_more_in(&all, user, entries.len())?;
-        all.extend(entries.into_iter().map(|entry| (entry.id(), entry)));
-        Ok(infos)
-    }
-
-    fn refuse_more(&self, user: UserId, more: usize) -> Result<(), ServiceError> {
-        refuse_more_in(&self.all(), user, more)
-    }
-
-    /// The kernels of a user, the eldest first.
-    pub fn list(&self, user: UserId) -> Vec<KernelInfo> {
-        let own: Vec<_> = self.all().values().filter(|entry| entry.user() == user).cloned().collect();
-        let mut infos: Vec<_> = own.iter().map(|entry| entry.info()).collect();
-        infos.sort_by_key(|info| info.id);
-        infos
-    }
-
-    /// A kernel of the user.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn show(&self, user: UserId, id: KernelId) -> Result<KernelInfo, ServiceError> {
-        Ok(self.entry(user, id)?.info())
+        if all.get(&entry.id()).is_some_and(|there| Arc::ptr_eq(there, entry)) {
+            all.remove(&entry.id());
+        }
     }
 
     /// Deletes a kernel; a cell that it runs is cancelled.
     ///
     /// # Errors
-    /// There is none.
-    pub fn delete(&self, user: UserId, id: KernelId) -> Result<(), ServiceError> {
-        let entry = self.entry(user, id)?;
-        self.all().remove(&id);
-        entry.interrupt();
+    /// The user has none of that id.
+    pub async fn delete(&self, user: UserId, id: KernelId) -> Result<(), ServiceError> {
+        let unnamed = self.0.database.delete_kernel(user, id).await?;
+        if let Some(entry) = self.live(user, id) {
+            self.remove(&entry);
+        }
+        self.forget(unnamed);
         Ok(())
     }
 
-    /// Cancels the cell that a kernel runs, if it runs one: it is undone.
+    /// Saves a kernel, and takes it out of memory.
     ///
     /// # Errors
-    /// There is no such kernel.
-    pub fn interrupt(&self, user: UserId, id: KernelId) -> Result<KernelInfo, ServiceError> {
-        let entry = self.entry(user, id)?;
-        entry.interrupt();
-        Ok(entry.info())
+    /// It runs a cell, or the object store's: it stays as it is.
+    pub(super) async fn hibernate(&self, entry: &Arc<Entry>) -> Result<(), ServiceError> {
+        let Some(turn) = entry.try_turn() else {
+            let message = "the kernel runs a cell: interrupt it first".to_owned();
+            return Err(ServiceError::Conflict { message });
+        };
+        self.put_to_sleep(entry, &turn).await
     }
 
-    /// Lets a kernel begin anew; a cell that it runs is cancelled.
+    /// Lets a kernel begin anew.
     ///
     /// # Errors
-    /// There is no such kernel, or a failure of the host.
-    pub async fn restart(&self, user: UserId, id: KernelId) -> Result<KernelInfo, ServiceError> {
-        let entry = self.entry(user, id)?;
-        entry.interrupt();
-        entry.restart(&self.0.service).await?;
-        Ok(entry.info())
-    }
-
-    /// The checkpoints of a kernel, the eldest first.
-    ///
-    /// # Errors
-    /// There is no such kernel.
-    pub fn checkpoints(&self, user: UserId, id: KernelId) -> Result<Vec<CheckpointInfo>, ServiceError> {
-        Ok(self.entry(user, id)?.checkpoints())
-    }
-
-    /// Takes a kernel back to one of its checkpoints. Those behind it stay: it can go there again.
-    ///
-    /// # Errors
-    /// There is no such kernel, or no such checkpoint of it.
-    pub async fn restore(
+    /// A failure of the host.
+    pub(super) async fn restart(
         &self,
-        user: UserId,
-        id: KernelId,
-        request: RestoreKernel,
-    ) -> Result<KernelInfo, ServiceError> {
-        let entry = self.entry(user, id)?;
-        entry.restore(request.checkpoint_id).await?;
-        Ok(entry.info())
+        entry: &Arc<Entry>,
+        beginning: Beginning,
+        turn: &Turn,
+    ) -> Result<(), ServiceError> {
+        let packages = beginning.packages.clone();
+        entry.restart(&self.0.service, beginning, turn).await?;
+        let (server, held) = (self.server().await?, (entry.id(), entry.fence));
+        Ok(self.0.database.rebase_kernel(&server, held, packages.as_deref()).await?)
     }
 
-    fn entry(&self, user: UserId, id: KernelId) -> Result<Arc<Entry>, ServiceError> {
-        let entry = self.all().get(&id).filter(|entry| entry.user() == user).cloned();
-        entry.ok_or(ServiceError::NotFound { what: "kernel" })
-    }
-
-    /// Where all take more than they may, whoever has most gives way: memory that only makes the next cell quicker, and
-    /// then the kernel that was used longest ago.
-    fn make_room(&self) {
-        loop {
-            let all: Vec<_> = self.all().values().cloned().collect();
-            let (total, heaviest) = weigh(&all);
-            let Some(heaviest) = heaviest.filter(|_| total > self.0.config.bytes) else { return };
-            let mut own: Vec<_> = all.iter().filter(|entry| entry.user() == heaviest).collect();
-            own.sort_by_key(|entry| entry.used_at());
-            if let Some(entry) = own.iter().find(|entry| entry.is_hot()) {
-                entry.cool(Duration::ZERO);
-                continue;
+    /// Puts all kernels to sleep: the server ends. What they run is cancelled.
+    pub async fn shutdown(&self) {
+        let all: Vec<_> = self.all().values().cloned().collect();
+        let sleeping = all.into_iter().map(|entry| async move {
+            entry.interrupt();
+            let Ok(turn) = entry.take_turn().await else { return };
+            if let Err(error) = self.put_to_sleep(&entry, &turn).await {
+                tracing::error!(%error, kernel = %entry.id(), "a kernel could not be saved");
             }
-            match own.iter().find(|entry| entry.die()) {
-                Some(entry) => tracing::info!(kernel = %entry.id(), "there is no room for a kernel any more"),
-                // All that is left runs something.
-                None => return,
-            }
-        }
+        });
+        futures::stream::iter(sleeping).buffer_unordered(PACKED_AT_ONCE * 2).collect::<()>().await;
     }
-}
 
-/// What all kernels take together, and who has most.
-fn weigh(all: &[Arc<Entry>]) -> (u64, Option<UserId>) {
-    let mut of_user: HashMap<UserId, u64> = HashMap::new();
-    let mut seen = HashSet::new();
-    for entry in all {
-        let Weight { own, shared } = entry.weight();
-        let shared = shared.into_iter().filter(|thing| seen.insert(*thing)).map(|(_, bytes)| bytes);
-        let bytes = shared.fold(own, u64::saturating_add);
-        let sum = of_user.entry(entry.user()).or_default();
-        *sum = sum.saturating_add(bytes);
+    /// How many are in memory.
+    pub fn live_count(&self) -> usize {
+        self.all().len()
     }
-    let total = of_user.values().copied().fold(0, u64::saturating_add);
-    (total, of_user.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(user, _)| user))
-}
-
-fn refuse_more_in(all: &HashMap<KernelId, Arc<Entry>>, user: UserId, more: usize) -> Result<(), ServiceError> {
-    let used = all.values().filter(|entry| entry.user() == user).count();
-    if used.saturating_add(more) > MOST_OF_ONE {
-        let message = format!("you have {used} kernels, and can have {MOST_OF_ONE}; delete some first");
-        return Err(ServiceError::Conflict { message });
-    }
-    Ok(())
 }
 
 /// A dead kernel knows nothing.
 fn dead() -> ServiceError {
-    let message = "the kernel is dead: there was no room for it; restart it".to_owned();
+    let message = "the kernel is dead: what it knew is lost; restart it".to_owned();
     ServiceError::Conflict { message }
-}
-
-fn is_dead(state: KernelState) -> bool {
-    state == KernelState::Dead
 }

@@ -10,6 +10,7 @@ mod document_versions;
 mod documents;
 mod environments;
 mod jobs;
+mod kernels;
 mod packages;
 mod report;
 mod run;
@@ -32,7 +33,8 @@ pub use templates::{TEMPLATES, Template};
 use super::install::{InstallError, Installer};
 use super::scripts::Scripts;
 use super::turns::Turns;
-use super::{KernelConfig, Kernels, Service, ServiceError, Share, Shares};
+use super::{Kernels, Service, ServiceError, Share, Shares};
+use crate::config::KernelConfig;
 use crate::domain::{EnvironmentId, UserId};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
@@ -75,6 +77,8 @@ pub struct WorkspaceParts {
     pub objects: Objects,
     /// Gets packages.
     pub installer: Installer,
+    /// How kernels are kept.
+    pub kernels: KernelConfig,
     /// The directory of what must be kept.
     pub data_dir: PathBuf,
     /// The directory of what can be made again.
@@ -91,7 +95,12 @@ impl Workspace {
         Ok(Self(Arc::new(Inner {
             directories: Arc::new(directories),
             scripts: Scripts::open(&parts.cache_dir, parts.installer.clone())?,
-            kernels: Kernels::new(parts.service.clone(), KernelConfig::default()),
+            kernels: Kernels::new(
+                parts.service.clone(),
+                parts.database.clone(),
+                parts.objects.clone(),
+                parts.kernels,
+            ),
             service: parts.service,
             queue: Queue::new(parts.database.clone(), QueueOptions::default()),
             database: parts.database,

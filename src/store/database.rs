@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ struct Inner {
     /// SQLite has one writer at a time, and its own way of waiting is not fair: writers of this process queue here.
     writer: Arc<Mutex<()>>,
     place: String,
+    /// The database's file, where it is one.
+    file: Option<PathBuf>,
 }
 
 impl fmt::Debug for Database {
@@ -118,7 +120,11 @@ impl Database {
             })
             .after_connect(move |connection, _| Box::pin(prepare(connection, dialect)))
             .connect_lazy_with(connect);
-        let inner = Inner { pool, dialect, writer: Arc::default(), place: url.place() };
+        let file = match &url {
+            DatabaseUrl::Sqlite(path) => Some(path.clone()),
+            DatabaseUrl::Postgres(_) => None,
+        };
+        let inner = Inner { pool, dialect, writer: Arc::default(), place: url.place(), file };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -147,6 +153,10 @@ impl Database {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.0.dialect
+    }
+
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.0.file.as_deref()
     }
 
     pub(super) fn writer(&self) -> &Arc<Mutex<()>> {

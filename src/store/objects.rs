@@ -175,6 +175,18 @@ impl Objects {
         Ok(info(&meta))
     }
 
+    /// Whether there is such an object.
+    ///
+    /// # Errors
+    /// The store does not say.
+    pub async fn exists(&self, key: &str) -> Result<bool, ObjectError> {
+        match self.info(key).await {
+            Ok(_) => Ok(true),
+            Err(ObjectError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes an object. One that is not there is as good as deleted.
     ///
     /// # Errors

@@ -1,9 +1,14 @@
 //! Kernels over REST: cells one after another, forks, ways back, questions.
 
+mod hibernation;
 mod room;
+mod servers;
 mod sharing;
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
+use pymd::config::KernelConfig;
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -19,9 +24,39 @@ struct Notebook {
 
 impl Notebook {
     async fn open() -> Self {
-        let app = TestApp::start().await;
+        Self::with(KernelConfig::default()).await
+    }
+
+    async fn with(config: KernelConfig) -> Self {
+        Self::on(TestApp::builder().kernels(config).start().await).await
+    }
+
+    async fn on(app: TestApp) -> Self {
         let kernel = made(&app, &json!({})).await;
         Self { app, kernel }
+    }
+
+    /// Another kernel.
+    async fn another(&self) -> String {
+        made(&self.app, &json!({})).await
+    }
+
+    /// Waits until what is shown of the kernels is so, for at most twenty seconds.
+    async fn until(&self, is_so: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        for _ in 0..1000 {
+            let list = self.app.get(&format!("{KERNELS}?page_size=100")).await.json();
+            let list = list["kernels"].as_array().unwrap().clone();
+            if is_so(&list) {
+                return list;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it did not come: {}", self.app.get(KERNELS).await.text);
+    }
+
+    /// Waits until all that the kernels know is kept.
+    async fn until_saved(&self) -> Vec<Value> {
+        self.until(|list| list.iter().all(|kernel| kernel["saved"] == true)).await
     }
 
     async fn post(&self, kernel: &str, action: &str, body: Value) -> Answer {
@@ -44,7 +79,11 @@ impl Notebook {
     }
 
     async fn shown(&self) -> Value {
-        self.app.get(&format!("{KERNELS}/{}", self.kernel)).await.json()
+        self.show(&self.kernel).await
+    }
+
+    async fn show(&self, kernel: &str) -> Value {
+        self.app.get(&format!("{KERNELS}/{kernel}")).await.json()
     }
 
     async fn checkpoints(&self) -> Vec<Value> {

@@ -6,6 +6,7 @@ mod documents;
 mod environments;
 mod hostile;
 mod jobs;
+mod kernels;
 mod killed;
 mod packages;
 mod real;

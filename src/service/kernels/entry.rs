@@ -1,17 +1,21 @@
-//! One kernel: what it knows, and where it can go back to.
+//! One kernel in memory: what it knows, and where it can go back to.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OnceCell, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use super::{LIKELY, dead, is_dead};
+use super::keep::Kept;
+use super::{LIKELY, dead};
 use crate::backend::wasm::{Checkpoint, EnvironmentBase, Kernel};
-use crate::domain::{CheckpointId, CheckpointInfo, EnvironmentId, KernelId, KernelInfo, KernelState, Limits, UserId};
+use crate::domain::{
+    CheckpointId, CheckpointInfo, EnvironmentId, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState,
+    Limits, UserId,
+};
 use crate::service::{Service, ServiceError};
 
 /// Checkpoints of one kernel.
@@ -23,50 +27,78 @@ const PAGE_BYTES: u64 = 4096;
 /// Of a cell's code so much is shown.
 const CODE_CHARS: usize = 200;
 
-/// What a kernel is made from.
+/// Who a kernel is.
+#[derive(Debug, Clone)]
 pub(super) struct Birth {
     pub user: UserId,
     pub name: Option<String>,
     pub environment: Option<EnvironmentId>,
-    pub base: Option<EnvironmentBase>,
+    pub forked_from: Option<KernelId>,
     pub limits: Limits,
+    pub created_at: Timestamp,
 }
 
-/// A kernel.
-pub(super) struct Entry {
+/// What a kernel begins on.
+#[derive(Debug, Clone, Default)]
+pub struct Beginning {
+    /// The environment; nothing for one without packages.
+    pub base: Option<EnvironmentBase>,
+    /// The environment's packages, by which it can be had again.
+    pub packages: Option<Arc<KernelPackages>>,
+}
+
+/// A kernel in memory.
+pub struct Entry {
     id: KernelId,
-    birth: Arc<Birth>,
-    forked_from: Option<KernelId>,
-    created_at: Timestamp,
+    birth: Birth,
+    /// To be said with all that is written of it.
+    pub(super) fence: i64,
     /// Held by whatever changes what it knows.
     turn: Arc<tokio::sync::Mutex<()>>,
     waiting: AtomicUsize,
     now: Mutex<Now>,
+    /// What is kept of it; held by whoever saves it.
+    pub(super) kept: tokio::sync::Mutex<Kept>,
+    /// The revision that is kept.
+    pub(super) kept_revision: AtomicU64,
+    /// It is in memory no more, or another's: whoever still has this looks for it again.
+    gone: AtomicBool,
 }
 
-struct Now {
-    state: KernelState,
+pub(super) struct Now {
+    pub state: KernelState,
+    /// Counts what is worth being kept.
+    pub revision: u64,
+    pub beginning: Beginning,
     /// What it knows; nothing of one that is dead.
-    checkpoint: Option<Checkpoint>,
+    pub checkpoint: Option<Checkpoint>,
     /// Its memory, as long as that is kept.
     hot: Option<(Kernel, Instant)>,
-    history: VecDeque<Behind>,
-    at: Option<CheckpointId>,
+    pub history: VecDeque<Behind>,
+    /// The state that it is in, kept in the history or not; none before its first cell.
+    pub head: Option<CheckpointId>,
     /// Of a cell that runs.
     cancel: Option<CancellationToken>,
     /// Bytes beside what it started from.
     size_bytes: u64,
     /// What it shares with the kernel that it was forked from, and with that one's other forks.
-    root: Option<Arc<Root>>,
+    pub root: Option<Arc<Root>>,
     /// Images that were made of its states.
     images: Vec<(usize, u64)>,
     used_at: Timestamp,
+    /// When it was used last, by a clock that is not set.
+    quiet_since: Instant,
+    /// From when on it may be saved again; nothing within as long as somebody is at it.
+    saving: Option<Option<Instant>>,
 }
 
 /// A state that several kernels were forked from.
 pub(super) struct Root {
-    checkpoint: Checkpoint,
-    bytes: u64,
+    pub id: CheckpointId,
+    pub checkpoint: Checkpoint,
+    pub bytes: u64,
+    /// Where it is kept.
+    pub saved: OnceCell<KernelSegment>,
 }
 
 /// What a kernel takes.
@@ -78,68 +110,104 @@ pub(super) struct Weight {
 }
 
 /// The state behind a cell.
-struct Behind {
-    info: CheckpointInfo,
-    checkpoint: Checkpoint,
+pub(super) struct Behind {
+    pub info: CheckpointInfo,
+    pub checkpoint: Checkpoint,
+}
+
+/// What a kernel was when it was saved.
+pub(super) struct Woken {
+    pub birth: Birth,
+    pub beginning: Beginning,
+    pub fence: i64,
+    pub used_at: Timestamp,
+    pub checkpoint: Option<Checkpoint>,
+    pub head: Option<CheckpointId>,
+    pub history: VecDeque<Behind>,
+    pub root: Option<Arc<Root>>,
+    pub kept: Kept,
 }
 
 /// The right to change what a kernel knows.
-pub(super) struct Turn(#[expect(dead_code, reason = "held, not looked at")] OwnedMutexGuard<()>);
+pub struct Turn(#[expect(dead_code, reason = "held, not looked at")] OwnedMutexGuard<()>);
 
 impl Entry {
     /// A kernel that has run nothing.
-    pub async fn start(service: &Service, birth: Birth) -> Result<Self, ServiceError> {
-        let kernel = fresh(service, &birth).await?;
-        Ok(Self::new(Arc::new(birth), None, kernel.checkpoint(), Some((kernel, Instant::now())), None))
+    pub(super) async fn start(
+        service: &Service,
+        (id, fence): (KernelId, i64),
+        birth: Birth,
+        beginning: Beginning,
+    ) -> Result<Self, ServiceError> {
+        let kernel = fresh(service, &beginning, &birth.limits).await?;
+        let (checkpoint, used_at) = (Some(kernel.checkpoint()), birth.created_at);
+        let (head, history, root, kept) = (None, VecDeque::new(), None, Kept::default());
+        let entry =
+            Self::new(id, Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept });
+        entry.now().hot = Some((kernel, Instant::now()));
+        Ok(entry)
     }
 
-    fn new(
-        birth: Arc<Birth>,
-        forked_from: Option<KernelId>,
-        checkpoint: Checkpoint,
-        hot: Option<(Kernel, Instant)>,
-        root: Option<Arc<Root>>,
-    ) -> Self {
-        let now = Timestamp::now();
+    /// A kernel that knows something already, or is dead where it knows nothing.
+    pub(super) fn new(id: KernelId, woken: Woken) -> Self {
+        let Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept } = woken;
+        let state = if checkpoint.is_some() { KernelState::Idle } else { KernelState::Dead };
+        let mut now = Now {
+            state,
+            revision: 0,
+            beginning,
+            checkpoint,
+            hot: None,
+            history,
+            head,
+            cancel: None,
+            size_bytes: 0,
+            root,
+            images: Vec::new(),
+            used_at,
+            quiet_since: Instant::now(),
+            saving: None,
+        };
+        now.count_anew();
         Self {
-            id: KernelId::new(),
+            id,
             birth,
-            forked_from,
-            created_at: now,
+            fence,
             turn: Arc::default(),
             waiting: AtomicUsize::new(0),
-            now: Mutex::new(Now {
-                state: KernelState::Idle,
-                checkpoint: Some(checkpoint),
-                hot,
-                history: VecDeque::new(),
-                at: None,
-                cancel: None,
-                size_bytes: 0,
-                root,
-                images: Vec::new(),
-                used_at: now,
-            }),
+            now: Mutex::new(now),
+            kept: tokio::sync::Mutex::new(kept),
+            kept_revision: AtomicU64::new(0),
+            gone: AtomicBool::new(false),
         }
     }
 
-    fn now(&self) -> MutexGuard<'_, Now> {
+    pub(super) fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn id(&self) -> KernelId {
+    pub(super) fn id(&self) -> KernelId {
         self.id
     }
 
-    pub fn user(&self) -> UserId {
+    pub(super) fn user(&self) -> UserId {
         self.birth.user
     }
 
-    pub fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &Limits {
         &self.birth.limits
     }
 
-    pub fn weight(&self) -> Weight {
+    /// Whether it is in memory no more, or another's.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    pub(super) fn weight(&self) -> Weight {
         let now = self.now();
         let hot = now.hot.as_ref().map_or(0, |(kernel, _)| kernel.checkpoint().delta_pages() as u64 * PAGE_BYTES);
         let mut shared = now.images.clone();
@@ -147,47 +215,68 @@ impl Entry {
         Weight { own: now.size_bytes.saturating_add(hot), shared }
     }
 
-    pub fn is_hot(&self) -> bool {
+    pub(super) fn is_hot(&self) -> bool {
         self.now().hot.is_some()
     }
 
-    pub fn used_at(&self) -> Timestamp {
+    pub(super) fn used_at(&self) -> Timestamp {
         self.now().used_at
     }
 
+    /// How long it has run nothing; none while it runs something.
+    pub(super) fn quiet(&self) -> Option<Duration> {
+        let now = self.now();
+        (now.state != KernelState::Busy).then(|| now.quiet_since.elapsed())
+    }
+
+    /// Whether it knows something that is not kept.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.now().revision != self.kept_revision.load(Ordering::Acquire)
+    }
+
+    /// What is shown of it.
     pub fn info(&self) -> KernelInfo {
         let now = self.now();
         KernelInfo {
             id: self.id,
             name: self.birth.name.clone(),
             environment_id: self.birth.environment,
-            forked_from: self.forked_from,
+            forked_from: self.birth.forked_from,
             state: now.state,
             execution_count: now.checkpoint.as_ref().map_or(0, Checkpoint::count),
-            checkpoint_id: now.at,
+            checkpoint_id: now.checkpoint_id(),
             limits: self.birth.limits.clone(),
             size_bytes: now.size_bytes,
-            created_at: self.created_at,
+            saved: now.revision == self.kept_revision.load(Ordering::Acquire),
+            created_at: self.birth.created_at,
             last_used_at: now.used_at,
         }
     }
 
+    /// Its checkpoints, the eldest first.
     pub fn checkpoints(&self) -> Vec<CheckpointInfo> {
         self.now().history.iter().map(|behind| behind.info.clone()).collect()
     }
 
-    /// What it knows now, for forks.
-    pub fn root(&self) -> Result<Arc<Root>, ServiceError> {
-        let checkpoint = self.state()?;
+    /// What it knows now, for forks, which get random numbers of their own.
+    pub(super) fn root(&self) -> Result<Arc<Root>, ServiceError> {
+        let checkpoint = self.state()?.forked();
         let bytes = checkpoint.bytes_beyond(None);
-        Ok(Arc::new(Root { checkpoint, bytes }))
+        Ok(Arc::new(Root { id: CheckpointId::new(), checkpoint, bytes, saved: OnceCell::new() }))
     }
 
     /// Another kernel that knows what this one knew.
-    pub fn fork(&self, root: &Arc<Root>) -> Self {
-        let (birth, root) = (Arc::clone(&self.birth), Arc::clone(root));
-        let fork = Self::new(birth, Some(self.id), root.checkpoint.forked(), None, Some(Arc::clone(&root)));
-        fork.now().note_images();
+    pub(super) fn fork(&self, root: &Arc<Root>) -> Self {
+        let now = Timestamp::now();
+        let birth = Birth { forked_from: Some(self.id), created_at: now, ..self.birth.clone() };
+        let beginning = self.now().beginning.clone();
+        let (checkpoint, head, root) = (Some(root.checkpoint.clone()), Some(root.id), Some(Arc::clone(root)));
+        let (history, kept) = (VecDeque::new(), Kept::default());
+        let fork = Self::new(
+            KernelId::new(),
+            Woken { birth, beginning, fence: 1, used_at: now, checkpoint, head, history, root, kept },
+        );
+        fork.now().revision = 1;
         fork
     }
 
@@ -207,8 +296,18 @@ impl Entry {
         Ok(Turn(Arc::clone(&self.turn).lock_owned().await))
     }
 
+    /// The turn, unless somebody has it.
+    pub(super) fn try_turn(&self) -> Option<Turn> {
+        Arc::clone(&self.turn).try_lock_owned().ok().map(Turn)
+    }
+
     /// The kernel for a cell that can be cancelled by `cancel`.
-    pub fn begin(&self, service: &Service, cancel: &CancellationToken, _: &Turn) -> Result<Kernel, ServiceError> {
+    pub(super) fn begin(
+        &self,
+        service: &Service,
+        cancel: &CancellationToken,
+        _: &Turn,
+    ) -> Result<Kernel, ServiceError> {
         let mut now = self.now();
         let checkpoint = now.checkpoint.clone().ok_or_else(dead)?;
         let hot = now.hot.take();
@@ -225,14 +324,15 @@ impl Entry {
     }
 
     /// The cell has ended, however it did.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         let mut now = self.now();
         now.state = if now.checkpoint.is_some() { KernelState::Idle } else { KernelState::Dead };
-        (now.cancel, now.used_at) = (None, Timestamp::now());
+        now.cancel = None;
+        now.touch();
     }
 
     /// Keeps the state behind a cell, within `most_bytes` of checkpoints.
-    pub fn keep(&self, kernel: Kernel, code: &str, most_bytes: u64) {
+    pub(super) fn keep(&self, kernel: Kernel, code: &str, most_bytes: u64) {
         let checkpoint = kernel.checkpoint();
         let mut gone = Vec::new();
         let mut now = self.now();
@@ -247,7 +347,8 @@ impl Entry {
                 size_bytes,
                 created_at: Timestamp::now(),
             };
-            now.at = Some(info.id);
+            now.head = Some(info.id);
+            now.revision += 1;
             now.size_bytes = now.size_bytes.saturating_add(size_bytes);
             now.checkpoint = Some(checkpoint.clone());
             now.history.push_back(Behind { info, checkpoint });
@@ -262,33 +363,38 @@ impl Entry {
     }
 
     /// Takes it to one of its checkpoints.
-    pub async fn restore(&self, id: CheckpointId) -> Result<(), ServiceError> {
-        let _turn = self.take_turn().await?;
+    pub fn restore(&self, id: CheckpointId, _: &Turn) -> Result<(), ServiceError> {
         let mut now = self.now();
         let found = now.history.iter().find(|behind| behind.info.id == id);
         let checkpoint = found.ok_or(ServiceError::NotFound { what: "checkpoint" })?.checkpoint.clone();
         if now.hot.as_mut().is_some_and(|(kernel, _)| !kernel.go_to(&checkpoint)) {
             now.hot = None;
         }
-        (now.checkpoint, now.at) = (Some(checkpoint), Some(id));
-        now.used_at = Timestamp::now();
+        (now.checkpoint, now.head) = (Some(checkpoint), Some(id));
+        now.revision += 1;
+        now.touch();
         Ok(())
     }
 
     /// Begins anew.
-    pub async fn restart(&self, service: &Service) -> Result<(), ServiceError> {
-        let _turn = self.take_turn().await?;
-        let kernel = fresh(service, &self.birth).await?;
+    pub(super) async fn restart(
+        &self,
+        service: &Service,
+        beginning: Beginning,
+        _: &Turn,
+    ) -> Result<(), ServiceError> {
+        let kernel = fresh(service, &beginning, &self.birth.limits).await?;
         let mut now = self.now();
         let history = std::mem::take(&mut now.history);
+        now.checkpoint = Some(kernel.checkpoint());
         let hot = now.hot.replace((kernel, Instant::now()));
-        now.checkpoint = now.hot.as_ref().map(|(kernel, _)| kernel.checkpoint());
-        (now.at, now.size_bytes, now.state) = (None, 0, KernelState::Idle);
+        (now.head, now.size_bytes, now.state) = (None, 0, KernelState::Idle);
         now.images.clear();
-        let root = now.root.take();
-        now.used_at = Timestamp::now();
+        now.revision += 1;
+        let (root, before) = (now.root.take(), std::mem::replace(&mut now.beginning, beginning));
+        now.touch();
         drop(now);
-        drop((history, hot, root));
+        drop((history, hot, root, before));
         Ok(())
     }
 
@@ -300,39 +406,81 @@ impl Entry {
     }
 
     /// What it knows, to be asked about.
-    pub fn state(&self) -> Result<Checkpoint, ServiceError> {
+    pub(super) fn state(&self) -> Result<Checkpoint, ServiceError> {
         self.now().checkpoint.clone().ok_or_else(dead)
     }
 
     /// Gives its memory back where nothing was run for so long.
-    pub fn cool(&self, idle: Duration) {
+    pub(super) fn cool(&self, idle: Duration) {
         let mut now = self.now();
         let cold = now.hot.take_if(|(_, since)| since.elapsed() >= idle);
         drop(now);
         drop(cold);
     }
 
-    /// Forgets all that it knows; false for one that runs something.
-    pub fn die(&self) -> bool {
+    /// Forgets all that it knows.
+    pub(super) fn die(&self, _: &Turn) {
         let mut now = self.now();
-        if now.state == KernelState::Busy || is_dead(now.state) {
-            return false;
-        }
         let gone = (now.checkpoint.take(), now.hot.take(), std::mem::take(&mut now.history), now.root.take());
-        (now.state, now.size_bytes, now.at) = (KernelState::Dead, 0, None);
+        (now.state, now.size_bytes, now.head) = (KernelState::Dead, 0, None);
         now.images.clear();
+        now.revision += 1;
         drop(now);
         drop(gone);
-        true
+    }
+
+    /// Whether it is to be saved now by whoever asks: nobody is at it, and none has failed a moment ago.
+    pub(super) fn begin_saving(&self) -> bool {
+        let mut now = self.now();
+        let is_due = now.saving.is_none_or(|not_before| not_before.is_some_and(|then| then <= Instant::now()));
+        if is_due {
+            now.saving = Some(None);
+        }
+        is_due
+    }
+
+    /// It was saved, or is to be tried again after so long.
+    pub(super) fn end_saving(&self, again: Duration) {
+        self.now().saving = Some(Some(Instant::now() + again));
     }
 }
 
 impl Now {
+    fn touch(&mut self) {
+        (self.used_at, self.quiet_since) = (Timestamp::now(), Instant::now());
+    }
+
+    pub(super) fn used_at(&self) -> Timestamp {
+        self.used_at
+    }
+
+    /// The checkpoint that it is at, if that is one that is kept.
+    pub(super) fn checkpoint_id(&self) -> Option<CheckpointId> {
+        self.head.filter(|head| self.history.iter().any(|behind| behind.info.id == *head))
+    }
+
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
     /// What the next checkpoint is counted against: the one before it in the history, wherever the kernel came from. So
     /// whatever any of them holds is counted at least once.
     fn last(&self) -> Option<&Checkpoint> {
         let last = self.history.back().map(|behind| &behind.checkpoint);
         last.or_else(|| self.root.as_ref().map(|root| &root.checkpoint))
+    }
+
+    /// Counts what all of its checkpoints take.
+    fn count_anew(&mut self) {
+        let mut before = self.root.as_ref().map(|root| root.checkpoint.clone());
+        let mut sum = 0_u64;
+        for Behind { info, checkpoint } in &mut self.history {
+            info.size_bytes = checkpoint.bytes_beyond(before.as_ref());
+            sum = sum.saturating_add(info.size_bytes);
+            before = Some(checkpoint.clone());
+        }
+        self.size_bytes = sum;
+        self.note_images();
     }
 
     /// Finds the images that its states lie over.
@@ -347,9 +495,6 @@ impl Now {
     /// Forgets the eldest checkpoint. What only that one held is given back.
     fn forget_eldest(&mut self) -> Option<Checkpoint> {
         let eldest = self.history.pop_front()?;
-        if self.at == Some(eldest.info.id) {
-            self.at = None;
-        }
         // What it shared with the next one counts there now.
         let mut freed = eldest.info.size_bytes;
         let root = self.root.clone();
@@ -363,8 +508,8 @@ impl Now {
     }
 }
 
-async fn fresh(service: &Service, birth: &Birth) -> Result<Kernel, ServiceError> {
+async fn fresh(service: &Service, beginning: &Beginning, limits: &Limits) -> Result<Kernel, ServiceError> {
     let sandbox = service.sandbox()?;
-    let start = sandbox.start_point(birth.base.as_ref(), LIKELY, &birth.limits).await;
-    Ok(sandbox.kernel_at(&start, &birth.limits).await?)
+    let start = sandbox.start_point(beginning.base.as_ref(), LIKELY, limits).await;
+    Ok(sandbox.kernel_at(&start, limits).await?)
 }

@@ -1,7 +1,6 @@
 //! Running a cell in a kernel.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Kernels;
 use super::entry::{Entry, Turn};
 use crate::backend::EventSender;
-use crate::domain::{CellReport, CellRequest, ExecuteReport, KernelId, Limits, LimitsRequest, UserId};
+use crate::domain::{CellReport, CellRequest, ExecuteReport, Limits, LimitsRequest};
 use crate::service::ServiceError;
 
 /// A cell to run in a kernel.
@@ -27,40 +26,25 @@ pub struct ExecuteCell {
 }
 
 impl Kernels {
-    /// Runs a cell, after those that came before. Where it hits a limit, or the future is dropped, it is undone, and the
-    /// kernel goes on from where it was.
+    /// Runs a cell, after those that came before, in the kernel whose turn it has. Where it hits a limit, or is cancelled,
+    /// it is undone, and the kernel goes on from where it was.
     ///
     /// # Errors
-    /// There is no such kernel, it is dead, too many cells wait, or a failure of the host.
-    pub async fn execute(
+    /// The kernel is dead, a limit is none, or a failure of the host.
+    pub(crate) async fn execute(
         &self,
-        user: UserId,
-        id: KernelId,
+        (entry, turn): (Arc<Entry>, Turn),
         request: ExecuteCell,
         events: Option<EventSender>,
+        cancel: CancellationToken,
     ) -> Result<ExecuteReport, ServiceError> {
-        let entry = self.entry(user, id)?;
         let limits = request.limits.within(entry.limits())?;
-        let cancel = CancellationToken::new();
-        // A task of its own: whoever goes away leaves a whole kernel behind.
-        let _guard = cancel.clone().drop_guard();
-        let (this, cell) = (self.clone(), (request, limits));
-        let work = tokio::spawn(async move {
-            let turn = tokio::select! {
-                biased;
-                () = cancel.cancelled() => {
-                    return Err(ServiceError::Conflict { message: "nobody waited for the cell any more".to_owned() });
-                }
-                turn = entry.take_turn() => turn?,
-            };
-            let ran = this.run(&entry, &turn, cell, events, cancel).await;
-            drop(turn);
-            this.make_room();
-            this.cool_later(&entry);
-            ran
-        });
-        let report = work.await.map_err(|error| ServiceError::internal(&error))??;
-        Ok(report.into())
+        let ran = self.run(&entry, &turn, (request, limits), events, cancel).await;
+        drop(turn);
+        let this = self.clone();
+        // The answer does not wait for it.
+        tokio::spawn(async move { this.make_room().await });
+        ran.map(Into::into)
     }
 
     async fn run(
@@ -71,6 +55,9 @@ impl Kernels {
         events: Option<EventSender>,
         cancel: CancellationToken,
     ) -> Result<CellReport, ServiceError> {
+        if !self.server().await?.is_sure() {
+            return Err(ServiceError::Unavailable { reason: "the database does not answer".to_owned() });
+        }
         let _permit = self.0.service.admission().enter().await?;
         let kernel = entry.begin(&self.0.service, &cancel, turn)?;
         let cell = CellRequest {
@@ -86,16 +73,5 @@ impl Kernels {
         });
         entry.end();
         Ok(report?)
-    }
-
-    /// Gives the kernel's memory back when nothing is run for a while.
-    fn cool_later(&self, entry: &Arc<Entry>) {
-        let (entry, idle) = (Arc::downgrade(entry), Duration::from_millis(self.0.config.idle_ms));
-        tokio::spawn(async move {
-            tokio::time::sleep(idle).await;
-            if let Some(entry) = entry.upgrade() {
-                entry.cool(idle);
-            }
-        });
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::Kernels;
-use crate::domain::{CellRequest, Completion, Inspection, KernelId, Limits, Outcome, StreamName, UserId};
+use super::{Entry, Kernels};
+use crate::domain::{CellRequest, Completion, Inspection, Limits, Outcome, StreamName};
 use crate::service::ServiceError;
 
 /// What runs in the copy.
@@ -33,29 +33,27 @@ impl Kernels {
     /// What can stand at a place: names that the kernel knows.
     ///
     /// # Errors
-    /// There is no such kernel, it is dead, or the place is not in the code.
-    pub async fn complete(&self, user: UserId, id: KernelId, at: At) -> Result<Completion, ServiceError> {
+    /// It is dead, or the place is not in the code.
+    pub(crate) async fn complete(&self, entry: &Entry, at: At) -> Result<Completion, ServiceError> {
         let none = Completion { matches: Vec::new(), cursor_start: at.cursor, cursor_end: at.cursor };
-        Ok(self.ask(user, id, "complete", at).await?.unwrap_or(none))
+        Ok(self.ask(entry, "complete", at).await?.unwrap_or(none))
     }
 
     /// What is known of the name at a place.
     ///
     /// # Errors
-    /// There is no such kernel, it is dead, or the place is not in the code.
-    pub async fn inspect(&self, user: UserId, id: KernelId, at: At) -> Result<Inspection, ServiceError> {
-        Ok(self.ask(user, id, "inspect", at).await?.unwrap_or_default())
+    /// It is dead, or the place is not in the code.
+    pub(crate) async fn inspect(&self, entry: &Entry, at: At) -> Result<Inspection, ServiceError> {
+        Ok(self.ask(entry, "inspect", at).await?.unwrap_or_default())
     }
 
     /// The answer, unless what the guest's objects do is in its way.
     async fn ask<T: DeserializeOwned>(
         &self,
-        user: UserId,
-        id: KernelId,
+        entry: &Entry,
         ask: &str,
         at: At,
     ) -> Result<Option<T>, ServiceError> {
-        let entry = self.entry(user, id)?;
         if at.code.len() > MAX_CODE_BYTES {
             return Err(ServiceError::TooLarge { what: "the code".to_owned(), limit: MAX_CODE_BYTES as u64 });
         }

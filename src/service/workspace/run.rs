@@ -4,9 +4,9 @@ use super::Workspace;
 use crate::backend::EventSender;
 use crate::backend::wasm::EnvironmentBase;
 use crate::document;
-use crate::domain::{Environment, EnvironmentId, ExecuteReport, KernelInfo, UserId};
+use crate::domain::{Environment, EnvironmentId, ExecuteReport, UserId};
 use crate::service::{
-    CreateKernel, ExecuteRequest, RenderContext, RenderReport, RenderRequest, RenderSender, ServiceError,
+    ExecuteRequest, RenderContext, RenderReport, RenderRequest, RenderSender, ServiceError,
     off_the_server_threads,
 };
 
@@ -55,17 +55,6 @@ impl Workspace {
         }
     }
 
-    /// Makes a kernel in an environment: the one that the request names, or else the user's default one.
-    ///
-    /// # Errors
-    /// There is no such environment, a limit is none, or the user has as many kernels as one may.
-    pub async fn create_kernel(&self, user: UserId, request: CreateKernel) -> Result<KernelInfo, ServiceError> {
-        let environment = self.chosen(user, request.environment_id).await?;
-        let base = self.enter(&environment).await?;
-        let request = CreateKernel { environment_id: Some(environment.id), ..request };
-        self.0.kernels.create(user, request, base).await
-    }
-
     /// What runs in an environment of the user start from, by its name or id; nothing for one without packages.
     ///
     /// # Errors
@@ -102,7 +91,7 @@ impl Workspace {
         self.enter(&environment).await
     }
 
-    async fn chosen(&self, user: UserId, id: Option<EnvironmentId>) -> Result<Environment, ServiceError> {
+    pub(super) async fn chosen(&self, user: UserId, id: Option<EnvironmentId>) -> Result<Environment, ServiceError> {
         match id {
             None => self.recent_default(user).await,
             Some(id) => self.environment(user, id).await.map_err(|error| match error {
@@ -115,7 +104,7 @@ impl Workspace {
         }
     }
 
-    async fn enter(&self, environment: &Environment) -> Result<Option<EnvironmentBase>, ServiceError> {
+    pub(super) async fn enter(&self, environment: &Environment) -> Result<Option<EnvironmentBase>, ServiceError> {
         let base = self.base(environment).await.inspect_err(|_| self.0.defaults.forget(environment.user_id))?;
         if base.is_some() && self.0.database.touch_environment(environment).await? {
             self.0.defaults.forget(environment.user_id);

@@ -62,6 +62,7 @@ impl Workspace {
             off_the_server_threads(move || sandbox.evict_images(IMAGE_BYTES, IMAGE_AGE)).await??;
         }
         // The last: all the others need no object store.
-        self.sweep_documents(now).await
+        self.sweep_documents(now).await?;
+        inner.kernels.sweep(now).await
     }
 }

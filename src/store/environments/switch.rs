@@ -138,14 +138,7 @@ struct Locked {
 impl Locked {
     /// Refuses more than the tier allows, but never less than there is: a tier may have been lowered.
     fn check(&self, what: QuotaKind, used: u64, wanted: u64) -> Result<(), QuotaExceeded> {
-        let allowed = match what {
-            QuotaKind::Environments => self.quotas.environments,
-            QuotaKind::PackagesPerEnvironment => self.quotas.packages_per_environment,
-            QuotaKind::EnvironmentBytes => self.quotas.environment_bytes,
-            QuotaKind::Documents => self.quotas.documents,
-            QuotaKind::DocumentBytes => self.quotas.document_bytes,
-            QuotaKind::AttachedBytes => self.quotas.attached_bytes,
-        };
+        let allowed = self.quotas.of(what);
         if wanted > allowed && wanted > used { Err(QuotaExceeded { what, used, wanted, allowed }) } else { Ok(()) }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pymd::api::{App, serve};
-use pymd::config::{AdminToken, Config, HttpConfig, Settings};
+use pymd::config::{AdminToken, Config, HttpConfig, KernelConfig, Settings};
 use pymd::domain::Limits;
 use pymd::jobs::Runner;
 use pymd::metrics::Metrics;
@@ -29,10 +29,24 @@ pub struct Builder {
     http: HttpConfig,
     ready: bool,
     database_url: Option<String>,
+    objects_url: Option<String>,
     index_urls: Option<Vec<Url>>,
+    kernels: KernelConfig,
 }
 
 impl Builder {
+    /// How kernels are kept.
+    pub fn kernels(mut self, kernels: KernelConfig) -> Self {
+        self.kernels = kernels;
+        self
+    }
+
+    /// Another object store than a directory of its own.
+    pub fn objects_url(mut self, url: impl Into<String>) -> Self {
+        self.objects_url = Some(url.into());
+        self
+    }
+
     /// What an execution may use.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.service.limits = limits;
@@ -87,6 +101,8 @@ impl Builder {
             self.database_url.unwrap_or_else(|| format!("sqlite://{}", data_dir.path().join("pymd.db").display()));
         let database = Database::open(&url, &DatabaseOptions::default()).await.unwrap();
         database.ensure_admin(TOKEN).await.unwrap();
+        let objects = format!("file://{}", data_dir.path().join("objects").display());
+        let objects = Objects::open(&self.objects_url.unwrap_or(objects)).unwrap();
         let cache_dir = data_dir.path().join("cache");
         let config = Config::load(None, Settings::from_environment().unwrap()).unwrap();
         let installer = Installer::open(InstallConfig {
@@ -97,8 +113,9 @@ impl Builder {
         let workspace = Workspace::open(WorkspaceParts {
             service: service.clone(),
             database,
-            objects: Objects::open(&format!("file://{}", data_dir.path().join("objects").display())).unwrap(),
+            objects,
             installer: installer.unwrap(),
+            kernels: self.kernels,
             data_dir: data_dir.path().to_owned(),
             cache_dir,
         })
@@ -143,7 +160,7 @@ impl TestApp {
     pub fn builder() -> Builder {
         let limits = Limits { wall_ms: 20_000, ..Limits::default() };
         let service = ServiceConfig { limits, max_running: 8, max_queued: 8, ..ServiceConfig::default() };
-        Builder { service, http: HttpConfig::default(), ready: true, database_url: None, index_urls: None }
+        Builder { service, http: HttpConfig::default(), ready: true, database_url: None, objects_url: None, index_urls: None, kernels: KernelConfig::default() }
     }
 
     /// A server as it comes.
@@ -186,6 +203,19 @@ impl TestApp {
         Answer::of(self.request(Method::POST, path).json(body).send().await.unwrap()).await
     }
 
+    /// Makes a user, and answers its key.
+    pub async fn user(&self, name: &str) -> String {
+        let made = self.post("/api/v1/admin/users", &json!({ "name": name })).await;
+        let made: Value = serde_json::from_str(&made.text).unwrap();
+        made["key"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks as the user of that key.
+    pub async fn ask_as(&self, key: &str, method: Method, path: &str, body: &Value) -> Answer {
+        let request = self.anonymous(method, path).bearer_auth(key);
+        Answer::of(request.json(body).send().await.unwrap()).await
+    }
+
     /// Runs code.
     pub async fn execute(&self, code: &str) -> Answer {
         self.post("/api/v1/execute", &json!({ "code": code })).await
@@ -223,6 +253,7 @@ impl TestApp {
         if let Some(runner) = self.runner {
             runner.shutdown().await;
         }
+        self.workspace.kernels().shutdown().await;
         self.workspace.database().close().await;
         let stats = self.service.stats();
         assert_eq!((stats.running, stats.queued), (0, 0), "executions outlived their server");

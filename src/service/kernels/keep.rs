@@ -1,0 +1,259 @@
+//! Keeping kernels: their states as objects, and what they are in the database.
+//!
+//! What a kernel knows is kept soon after each cell, so that it survives the end of the server: the states that are new
+//! become an object of their own, a *segment*, behind those that are there. Where the segments hold more that is
+//! forgotten than that is not, or are many, all is written anew.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::entry::{Entry, Root, Turn};
+use super::{Inner, Kernels};
+use crate::backend::wasm::{AtRest, Checkpoint, SandboxError};
+use crate::domain::{CheckpointId, CheckpointInfo, KernelHistory, KernelSegment, KernelState};
+use crate::service::{ServiceError, off_the_server_threads};
+use crate::store::{KernelError, KernelSave};
+
+/// Where segments are in the object store.
+pub(super) const SEGMENTS: &str = "kernels";
+/// And those that forks share.
+pub(super) const FORKS: &str = "kernels/forks";
+/// Where the images are that kernels began in.
+pub(super) const IMAGES: &str = "images";
+/// Waking reads all of them.
+const MAX_SEGMENTS: usize = 24;
+/// States that were forgotten, and may still lie in the segments of a kernel with few others.
+const FEW_STATES: usize = 4;
+/// That an image is in the object store is taken for granted for so long. (It is swept away when no kernel has begun in it
+/// for a day.)
+const IMAGE_TRUSTED: Duration = Duration::from_secs(60 * 60);
+
+/// What is kept of a kernel.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub segments: Vec<KernelSegment>,
+    /// The states in them, in order.
+    pub ids: Vec<CheckpointId>,
+    /// The last of them, which the next segment goes on from.
+    pub last: Option<Checkpoint>,
+}
+
+/// What is to be kept.
+struct Wanted {
+    revision: u64,
+    head: Option<CheckpointId>,
+    checkpoints: Vec<CheckpointInfo>,
+    /// The states, in the order in which they are kept.
+    states: Vec<(CheckpointId, Checkpoint)>,
+    root: Option<Arc<Root>>,
+    save: KernelSave,
+}
+
+impl Wanted {
+    fn of(entry: &Entry, then: KernelState) -> Self {
+        let now = entry.now();
+        let mut states: Vec<_> =
+            now.history.iter().map(|behind| (behind.info.id, behind.checkpoint.clone())).collect();
+        let is_there = |id| states.iter().any(|(known, _)| *known == id);
+        if let (Some(head), Some(checkpoint)) = (now.head, &now.checkpoint)
+            && !is_there(head)
+            && now.root.as_ref().is_none_or(|root| root.id != head)
+        {
+            states.insert(0, (head, checkpoint.clone()));
+        }
+        let (is_dead, revision, head, checkpoint) = (now.state == KernelState::Dead, now.revision, now.head, now.checkpoint.clone());
+        let (root, checkpoint_id) = (now.root.clone(), now.checkpoint_id());
+        let (size_bytes, used_at) = (now.size_bytes(), now.used_at());
+        let checkpoints = now.history.iter().map(|behind| behind.info.clone()).collect();
+        drop(now);
+        let save = KernelSave {
+            id: entry.id(),
+            fence: entry.fence,
+            state: if is_dead { KernelState::Dead } else { then },
+            released: then == KernelState::Hibernated,
+            execution_count: checkpoint.as_ref().map_or(0, Checkpoint::count),
+            checkpoint_id,
+            size_bytes,
+            used_at,
+            image: checkpoint.map(|checkpoint| checkpoint.image_digest().to_string()),
+            history: KernelHistory::default(),
+            kept_segments: 0,
+            new_segments: Vec::new(),
+        };
+        Self { revision, head, checkpoints, states, root, save }
+    }
+}
+
+impl Kernels {
+    /// Keeps what a kernel knows, where that is not kept yet; and lets it go where it is to hibernate.
+    ///
+    /// # Errors
+    /// The object store's or the database's: it is where it was.
+    pub(super) async fn save(&self, entry: &Arc<Entry>, then: KernelState) -> Result<(), ServiceError> {
+        let mut kept = entry.kept.lock().await;
+        let saved = self.save_as(entry, &mut kept, then).await;
+        if let Err(SaveError::Lost) = &saved {
+            // Deleted, or another server has it: what is known here is of no worth.
+            self.lose(entry);
+        }
+        saved.map_err(Into::into)
+    }
+
+    async fn save_as(&self, entry: &Arc<Entry>, kept: &mut Kept, then: KernelState) -> Result<(), SaveError> {
+        let shared = Arc::clone(entry);
+        let wanted = off_the_server_threads(move || Wanted::of(&shared, then)).await?;
+        let Wanted { revision, head, checkpoints, states, root, mut save } = wanted;
+        let is_kept = revision == entry.kept_revision.load(Ordering::Acquire);
+        if is_kept && !save.released {
+            return Ok(());
+        }
+        let mut next = if save.state == KernelState::Dead || is_outdated(kept, &states, root.is_some()) {
+            Kept::default()
+        } else {
+            Kept { segments: kept.segments.clone(), ids: kept.ids.clone(), last: kept.last.clone() }
+        };
+        save.kept_segments = next.segments.len() as u64;
+        if let Some((_, first)) = states.first() {
+            self.keep_image(first).await?;
+        }
+        if let Some(root) = root.filter(|_| next.ids.is_empty()) {
+            self.keep_image(&root.checkpoint).await?;
+            let segment = root.saved.get_or_try_init(|| self.put(FORKS, vec![root.checkpoint.clone()], None)).await?;
+            save.new_segments.push(segment.clone());
+            (next.ids, next.last) = (vec![root.id], Some(root.checkpoint.clone()));
+        }
+        let new: Vec<_> = states.into_iter().filter(|(id, _)| !next.ids.contains(id)).collect();
+        if let Some((_, last)) = new.last().cloned() {
+            let (ids, states): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+            save.new_segments.push(self.put(SEGMENTS, states, next.last.take()).await?);
+            next.ids.extend(ids);
+            next.last = Some(last);
+        }
+        let places: HashMap<_, _> = next.ids.iter().zip(0_u64..).map(|(id, at)| (*id, at)).collect();
+        let place = |id: &CheckpointId| places.get(id).copied();
+        save.history = KernelHistory {
+            head: head.as_ref().and_then(place),
+            checkpoints: checkpoints.into_iter().filter_map(|info| Some((place(&info.id)?, info))).collect(),
+        };
+        let Inner { database, .. } = &*self.0;
+        let unnamed = database.save_kernel(&self.server().await?, &save).await?;
+        next.segments.extend(save.new_segments);
+        *kept = next;
+        entry.kept_revision.store(revision, Ordering::Release);
+        self.forget(unnamed);
+        Ok(())
+    }
+
+    /// States as a segment behind `before`, as an object below `place`.
+    async fn put(&self, place: &str, states: Vec<Checkpoint>, before: Option<Checkpoint>) -> Result<KernelSegment, SaveError> {
+        // One holds all its bytes in memory.
+        let _turn = self.0.packing.acquire().await;
+        let count = states.len() as u64;
+        let saved = off_the_server_threads(move || Checkpoint::at_rest(&states, before.as_ref())).await?;
+        let AtRest { digest, bytes } = saved?;
+        let segment = KernelSegment {
+            object_key: format!("{place}/{}", Uuid::now_v7()),
+            digest: digest.to_string(),
+            size_bytes: bytes.len() as u64,
+            states: count,
+        };
+        self.0.objects.put(&segment.object_key, bytes).await.map_err(ServiceError::from)?;
+        Ok(segment)
+    }
+
+    /// Sees to it that the image that a state began in is in the object store.
+    async fn keep_image(&self, state: &Checkpoint) -> Result<(), SaveError> {
+        let digest = state.image_digest().to_string();
+        let mut images = self.0.images.lock().await;
+        if images.get(&digest).is_some_and(|since| since.elapsed() < IMAGE_TRUSTED) {
+            return Ok(());
+        }
+        let key = format!("{IMAGES}/{digest}");
+        if !self.0.objects.exists(&key).await.map_err(ServiceError::from)? {
+            let state = state.clone();
+            let image = off_the_server_threads(move || state.image_at_rest()).await??;
+            self.0.objects.put(&key, image.bytes).await.map_err(ServiceError::from)?;
+        }
+        images.retain(|_, since| since.elapsed() < IMAGE_TRUSTED);
+        images.insert(digest, Instant::now());
+        Ok(())
+    }
+
+    /// Saves a kernel, and takes it out of memory: its next cell wakes it. It runs nothing meanwhile.
+    ///
+    /// # Errors
+    /// The object store's or the database's: it stays as it is.
+    pub(super) async fn put_to_sleep(&self, entry: &Arc<Entry>, _: &Turn) -> Result<(), ServiceError> {
+        // Whoever looks for it meanwhile waits, and wakes it.
+        let _turn = self.0.turns.take(entry.id()).await;
+        if entry.is_gone() {
+            return Ok(());
+        }
+        self.save(entry, KernelState::Hibernated).await?;
+        self.remove(entry);
+        Ok(())
+    }
+
+    /// Deletes objects that nobody names any more; what can't be deleted now is swept up later.
+    pub(super) fn forget(&self, keys: Vec<String>) {
+        if keys.is_empty() {
+            return;
+        }
+        let objects = self.0.objects.clone();
+        tokio::spawn(async move {
+            for key in keys {
+                if let Err(error) = objects.delete(&key).await {
+                    tracing::warn!(%error, key, "a kernel's object could not be deleted");
+                }
+            }
+        });
+    }
+}
+
+/// Whether what is kept is better written anew.
+fn is_outdated(kept: &Kept, states: &[(CheckpointId, Checkpoint)], has_root: bool) -> bool {
+    let wanted = states.iter().filter(|(id, _)| kept.ids.contains(id)).count() + usize::from(has_root);
+    let forgotten = kept.ids.len().saturating_sub(wanted);
+    kept.segments.len() >= MAX_SEGMENTS || forgotten > states.len() + FEW_STATES
+}
+
+/// Why a kernel could not be kept.
+enum SaveError {
+    /// It is this server's no more.
+    Lost,
+    Service(ServiceError),
+}
+
+impl From<ServiceError> for SaveError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<SandboxError> for SaveError {
+    fn from(error: SandboxError) -> Self {
+        Self::Service(error.into())
+    }
+}
+
+impl From<KernelError> for SaveError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Lost => Self::Lost,
+            error => Self::Service(error.into()),
+        }
+    }
+}
+
+impl From<SaveError> for ServiceError {
+    fn from(error: SaveError) -> Self {
+        match error {
+            SaveError::Lost => Self::NotFound { what: "kernel" },
+            SaveError::Service(error) => error,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Where there is no room, kernels give way: the one that was used longest ago first, and never one that runs.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Kernels;
+use super::entry::{Entry, Weight};
+use crate::domain::UserId;
+
+/// Where kernels can't be saved, so many times their room may be taken before one of them is given up.
+const STRETCH: u64 = 2;
+
+impl Kernels {
+    /// Where a user has more than `most` kernels in memory, those used longest ago hibernate.
+    pub(crate) async fn keep_few(&self, user: UserId, most: u64) {
+        let mut own: Vec<_> = self.all().values().filter(|entry| entry.user() == user).cloned().collect();
+        let surplus = own.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
+        if surplus == 0 {
+            return;
+        }
+        own.sort_by_key(|entry| entry.used_at());
+        for entry in own.iter().take(surplus) {
+            self.give_way(entry).await;
+        }
+    }
+
+    /// Where all take more than they may, whoever has most gives way: memory that only makes the next cell quicker, and
+    /// then the kernel that was used longest ago hibernates.
+    pub(super) async fn make_room(&self) {
+        // Whoever is at it sees to this one, too.
+        let Ok(_alone) = self.0.making_room.try_lock() else { return };
+        let mut stuck = HashSet::new();
+        loop {
+            let all: Vec<_> = self.all().values().cloned().collect();
+            let (total, heaviest) = weigh(&all);
+            let Some(heaviest) = heaviest.filter(|_| total > self.0.config.bytes) else { return };
+            let mut own: Vec<_> = all.iter().filter(|entry| entry.user() == heaviest).collect();
+            own.sort_by_key(|entry| entry.used_at());
+            if let Some(entry) = own.iter().find(|entry| entry.is_hot()) {
+                entry.cool(Duration::ZERO);
+                continue;
+            }
+            let Some(entry) = own.iter().find(|entry| !stuck.contains(&entry.id())) else {
+                // All that is left runs something, or can't be saved.
+                if total > self.0.config.bytes.saturating_mul(STRETCH) && own.iter().any(|entry| give_up(entry)) {
+                    continue;
+                }
+                return;
+            };
+            if !self.give_way(entry).await {
+                stuck.insert(entry.id());
+            }
+        }
+    }
+
+    /// Puts a kernel to sleep that runs nothing; false where it is still there.
+    async fn give_way(&self, entry: &Arc<Entry>) -> bool {
+        let Some(turn) = entry.try_turn() else { return false };
+        match self.put_to_sleep(entry, &turn).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, kernel = %entry.id(), "a kernel can't give way: it could not be saved");
+                false
+            }
+        }
+    }
+}
+
+/// Lets a kernel die that runs nothing.
+fn give_up(entry: &Entry) -> bool {
+    let Some(turn) = entry.try_turn().filter(|_| entry.state().is_ok()) else { return false };
+    tracing::error!(kernel = %entry.id(), "there is no room for a kernel, and it can't be saved: what it knew is lost");
+    entry.die(&turn);
+    true
+}
+
+/// What all kernels take together, and who has most.
+fn weigh(all: &[Arc<Entry>]) -> (u64, Option<UserId>) {
+    let mut of_user: HashMap<UserId, u64> = HashMap::new();
+    let mut seen = HashSet::new();
+    for entry in all {
+        let Weight { own, shared } = entry.weight();
+        let shared = shared.into_iter().filter(|thing| seen.insert(*thing)).map(|(_, bytes)| bytes);
+        let bytes = shared.fold(own, u64::saturating_add);
+        let sum = of_user.entry(entry.user()).or_default();
+        *sum = sum.saturating_add(bytes);
+    }
+    let total = of_user.values().copied().fold(0, u64::saturating_add);
+    (total, of_user.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(user, _)| user))
+}
