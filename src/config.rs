@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use executor::{ExecutorConfig, ExecutorSettings};
 pub use http::{HttpConfig, HttpSettings};
-pub use kernels::{KernelConfig, KernelSettings};
+pub use kernels::KernelSettings;
 pub use limits::LimitSettings;
 pub use listen::ListenAddr;
 pub use log::{LogConfig, LogFormat, LogSettings};
@@ -27,7 +27,7 @@ pub use token::{AdminToken, BadToken, TokenError, TokenText};
 
 use url::Url;
 
-use crate::domain::Limits;
+use crate::domain::{KernelPolicy, Limits};
 
 /// The simple API of the Python package index, where no other index is chosen.
 pub const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple/";
@@ -58,7 +58,7 @@ pub struct Config {
     /// What holds for every request.
     pub http: HttpConfig,
     /// Kernels that stay between cells.
-    pub kernels: KernelConfig,
+    pub kernels: KernelPolicy,
     /// What is logged, and how.
     pub log: LogConfig,
 }

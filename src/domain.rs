@@ -31,8 +31,8 @@ pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, JobId, KernelId, Ke
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
 pub use kernel::{
-    CheckpointInfo, Completion, Inspection, KernelAtRest, KernelHistory, KernelInfo, KernelPackages, KernelSegment,
-    KernelState,
+    CheckpointInfo, Completion, Inspection, KernelAtRest, KernelHistory, KernelInfo, KernelPackages, KernelPolicy,
+    KernelSegment, KernelState,
 };
 pub use limits::{LimitError, Limits, LimitsRequest};
 pub use lockfile::{LockedPackage, LockedWheel, Lockfile};

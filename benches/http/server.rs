@@ -53,7 +53,7 @@ impl Server {
         let database = runtime.block_on(Database::open(&url, &DatabaseOptions::default()))?;
         runtime.block_on(database.ensure_admin(token.expose()))?;
         let workspace = Workspace::open(WorkspaceParts {
-        kernels: KernelConfig::default(),
+            kernels: KernelPolicy::default(),
             service: service.clone(),
             database,
             objects: Objects::open(&format!("file://{}", directory.path().join("objects").display()))?,

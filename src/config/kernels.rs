@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::settings::layered;
 use super::{ConfigError, within};
+use crate::domain::KernelPolicy;
 
 /// Kernels that stay between cells.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
@@ -50,46 +51,12 @@ pub struct KernelSettings {
 
 layered!(KernelSettings { bytes, kernel_bytes, idle_ms, save_after_ms, hibernate_after_ms, keep_days, lease_ms });
 
-/// Kernels that stay between cells.
-#[derive(Debug, Clone)]
-pub struct KernelConfig {
-    /// Bytes of memory of all kernels together; where there is no room, whoever has most gives way.
-    pub bytes: u64,
-    /// Bytes of one kernel's checkpoints; the eldest go first.
-    pub kernel_bytes: u64,
-    /// The memory of a kernel that runs nothing is given back after so many milliseconds.
-    pub idle_ms: u64,
-    /// What a kernel knows is saved when it has run nothing for so many milliseconds.
-    pub save_after_ms: u64,
-    /// A kernel that has run nothing for so many milliseconds hibernates.
-    pub hibernate_after_ms: u64,
-    /// A kernel that has hibernated for so many days is deleted.
-    pub keep_days: u64,
-    /// A server that was not heard of for so many milliseconds is taken for dead, and its kernels are taken by others.
-    /// (Servers of a SQLite database know at once.)
-    pub lease_ms: u64,
-}
-
-impl Default for KernelConfig {
-    fn default() -> Self {
-        Self {
-            bytes: 4 << 30,
-            kernel_bytes: 512 << 20,
-            idle_ms: 60_000,
-            save_after_ms: 250,
-            hibernate_after_ms: 600_000,
-            keep_days: 90,
-            lease_ms: 20_000,
-        }
-    }
-}
-
 impl KernelSettings {
-    pub(super) fn resolve(self) -> Result<KernelConfig, ConfigError> {
+    pub(super) fn resolve(self) -> Result<KernelPolicy, ConfigError> {
         const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-        let usual = KernelConfig::default();
+        let usual = KernelPolicy::default();
         let or = |key, given: Option<u64>, usual: u64, least, most| within(key, given.unwrap_or(usual), least, most);
-        Ok(KernelConfig {
+        Ok(KernelPolicy {
             bytes: or("kernels.bytes", self.bytes, usual.bytes, 64 << 20, 1 << 50)?,
             kernel_bytes: or("kernels.kernel_bytes", self.kernel_bytes, usual.kernel_bytes, 1 << 20, 1 << 50)?,
             idle_ms: or("kernels.idle_ms", self.idle_ms, usual.idle_ms, 0, 365 * DAY_MS)?,

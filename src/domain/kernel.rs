@@ -105,6 +105,40 @@ pub struct Inspection {
     pub text: Option<String>,
 }
 
+/// How kernels that stay between cells are kept.
+#[derive(Debug, Clone)]
+pub struct KernelPolicy {
+    /// Bytes of memory of all kernels together; where there is no room, whoever has most gives way.
+    pub bytes: u64,
+    /// Bytes of one kernel's checkpoints; the eldest go first.
+    pub kernel_bytes: u64,
+    /// The memory of a kernel that runs nothing is given back after so many milliseconds.
+    pub idle_ms: u64,
+    /// What a kernel knows is saved when it has run nothing for so many milliseconds.
+    pub save_after_ms: u64,
+    /// A kernel that has run nothing for so many milliseconds hibernates.
+    pub hibernate_after_ms: u64,
+    /// A kernel that has hibernated for so many days is deleted.
+    pub keep_days: u64,
+    /// A server that was not heard of for so many milliseconds is taken for dead, and its kernels are taken by others.
+    /// (Servers of a SQLite database know at once.)
+    pub lease_ms: u64,
+}
+
+impl Default for KernelPolicy {
+    fn default() -> Self {
+        Self {
+            bytes: 4 << 30,
+            kernel_bytes: 512 << 20,
+            idle_ms: 60_000,
+            save_after_ms: 250,
+            hibernate_after_ms: 600_000,
+            keep_days: 90,
+            lease_ms: 20_000,
+        }
+    }
+}
+
 /// What a kernel is woken from.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct KernelAtRest {

@@ -26,21 +26,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::turns::Turns;
 use super::{Service, ServiceError, off_the_server_threads};
-use crate::config::KernelConfig;
 use crate::domain::{
-    CheckpointId, EnvironmentId, KernelAtRest, KernelHistory, KernelId, KernelInfo, LimitsRequest, UserId,
+    CheckpointId, EnvironmentId, KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPolicy, LimitsRequest, UserId,
 };
 use crate::store::{Database, NewKernel, Objects, Server};
-use entry::{Birth, Root};
 pub(super) use entry::{Beginning, Entry, Turn};
+use entry::{Birth, Root, now_as_kept};
 pub use execute::ExecuteCell;
 pub use introspect::At;
 
@@ -94,7 +91,7 @@ struct Inner {
     service: Service,
     database: Database,
     objects: Objects,
-    config: KernelConfig,
+    config: KernelPolicy,
     /// Those in memory.
     all: Mutex<HashMap<KernelId, Arc<Entry>>>,
     /// This server among those that hold kernels, from its first kernel on.
@@ -113,7 +110,7 @@ struct Inner {
 
 impl Kernels {
     /// The kernels that `database` and `objects` keep; they run in the sandbox of `service`.
-    pub fn new(service: Service, database: Database, objects: Objects, config: KernelConfig) -> Self {
+    pub fn new(service: Service, database: Database, objects: Objects, config: KernelPolicy) -> Self {
         Self(Arc::new(Inner {
             service,
             database,
@@ -164,7 +161,7 @@ impl Kernels {
             environment: request.environment_id,
             forked_from: None,
             limits,
-            created_at: Timestamp::now(),
+            created_at: now_as_kept(),
         };
         let entry = Entry::start(&self.0.service, (KernelId::new(), 1), birth, beginning).await?;
         self.add(user, vec![Arc::new(entry)]).await.map(|mut made| made.remove(0))

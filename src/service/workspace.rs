@@ -34,8 +34,7 @@ use super::install::{InstallError, Installer};
 use super::scripts::Scripts;
 use super::turns::Turns;
 use super::{Kernels, Service, ServiceError, Share, Shares};
-use crate::config::KernelConfig;
-use crate::domain::{EnvironmentId, UserId};
+use crate::domain::{EnvironmentId, KernelPolicy, UserId};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
 use crate::store::{Database, Objects};
@@ -78,7 +77,7 @@ pub struct WorkspaceParts {
     /// Gets packages.
     pub installer: Installer,
     /// How kernels are kept.
-    pub kernels: KernelConfig,
+    pub kernels: KernelPolicy,
     /// The directory of what must be kept.
     pub data_dir: PathBuf,
     /// The directory of what can be made again.
@@ -95,12 +94,7 @@ impl Workspace {
         Ok(Self(Arc::new(Inner {
             directories: Arc::new(directories),
             scripts: Scripts::open(&parts.cache_dir, parts.installer.clone())?,
-            kernels: Kernels::new(
-                parts.service.clone(),
-                parts.database.clone(),
-                parts.objects.clone(),
-                parts.kernels,
-            ),
+            kernels: Kernels::new(parts.service.clone(), parts.database.clone(), parts.objects.clone(), parts.kernels),
             service: parts.service,
             queue: Queue::new(parts.database.clone(), QueueOptions::default()),
             database: parts.database,

@@ -8,7 +8,7 @@ mod sharing;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use pymd::config::KernelConfig;
+use pymd::domain::KernelPolicy;
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -24,10 +24,10 @@ struct Notebook {
 
 impl Notebook {
     async fn open() -> Self {
-        Self::with(KernelConfig::default()).await
+        Self::with(KernelPolicy::default()).await
     }
 
-    async fn with(config: KernelConfig) -> Self {
+    async fn with(config: KernelPolicy) -> Self {
         Self::on(TestApp::builder().kernels(config).start().await).await
     }
 
@@ -54,9 +54,10 @@ impl Notebook {
         panic!("it did not come: {}", self.app.get(KERNELS).await.text);
     }
 
-    /// Waits until all that the kernels know is kept.
+    /// Waits until all that the kernel knows is kept.
     async fn until_saved(&self) -> Vec<Value> {
-        self.until(|list| list.iter().all(|kernel| kernel["saved"] == true)).await
+        let own = |list: &[Value]| list.iter().any(|kernel| kernel["id"] == *self.kernel && kernel["saved"] == true);
+        self.until(own).await
     }
 
     async fn post(&self, kernel: &str, action: &str, body: Value) -> Answer {

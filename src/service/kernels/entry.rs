@@ -142,8 +142,7 @@ impl Entry {
         let kernel = fresh(service, &beginning, &birth.limits).await?;
         let (checkpoint, used_at) = (Some(kernel.checkpoint()), birth.created_at);
         let (head, history, root, kept) = (None, VecDeque::new(), None, Kept::default());
-        let entry =
-            Self::new(id, Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept });
+        let entry = Self::new(id, Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept });
         entry.now().hot = Some((kernel, Instant::now()));
         Ok(entry)
     }
@@ -267,7 +266,7 @@ impl Entry {
 
     /// Another kernel that knows what this one knew.
     pub(super) fn fork(&self, root: &Arc<Root>) -> Self {
-        let now = Timestamp::now();
+        let now = now_as_kept();
         let birth = Birth { forked_from: Some(self.id), created_at: now, ..self.birth.clone() };
         let beginning = self.now().beginning.clone();
         let (checkpoint, head, root) = (Some(root.checkpoint.clone()), Some(root.id), Some(Arc::clone(root)));
@@ -311,7 +310,7 @@ impl Entry {
         let mut now = self.now();
         let checkpoint = now.checkpoint.clone().ok_or_else(dead)?;
         let hot = now.hot.take();
-        (now.state, now.used_at) = (KernelState::Busy, Timestamp::now());
+        (now.state, now.used_at) = (KernelState::Busy, now_as_kept());
         now.cancel = Some(cancel.clone());
         drop(now);
         match hot {
@@ -345,7 +344,7 @@ impl Entry {
                 execution_count: checkpoint.count(),
                 code: code.chars().take(CODE_CHARS).collect(),
                 size_bytes,
-                created_at: Timestamp::now(),
+                created_at: now_as_kept(),
             };
             now.head = Some(info.id);
             now.revision += 1;
@@ -377,12 +376,7 @@ impl Entry {
     }
 
     /// Begins anew.
-    pub(super) async fn restart(
-        &self,
-        service: &Service,
-        beginning: Beginning,
-        _: &Turn,
-    ) -> Result<(), ServiceError> {
+    pub(super) async fn restart(&self, service: &Service, beginning: Beginning, _: &Turn) -> Result<(), ServiceError> {
         let kernel = fresh(service, &beginning, &self.birth.limits).await?;
         let mut now = self.now();
         let history = std::mem::take(&mut now.history);
@@ -447,7 +441,7 @@ impl Entry {
 
 impl Now {
     fn touch(&mut self) {
-        (self.used_at, self.quiet_since) = (Timestamp::now(), Instant::now());
+        (self.used_at, self.quiet_since) = (now_as_kept(), Instant::now());
     }
 
     pub(super) fn used_at(&self) -> Timestamp {
@@ -506,6 +500,12 @@ impl Now {
         self.size_bytes = self.size_bytes.saturating_sub(freed);
         Some(eldest.checkpoint)
     }
+}
+
+/// The time, as exact as it is kept: what is shown before and after is the same.
+pub(super) fn now_as_kept() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 async fn fresh(service: &Service, beginning: &Beginning, limits: &Limits) -> Result<Kernel, ServiceError> {

@@ -85,10 +85,14 @@ impl Kernels {
         }
         let this = self.clone();
         tokio::spawn(async move {
-            let saved = match (then, entry.try_turn()) {
-                (KernelState::Hibernated, Some(turn)) => this.put_to_sleep(&entry, &turn).await,
-                (KernelState::Hibernated, None) => Ok(()),
-                (then, _) => this.save(&entry, then).await,
+            let saved = match then {
+                KernelState::Hibernated => match entry.try_turn() {
+                    Some(turn) => this.put_to_sleep(&entry, &turn).await,
+                    // A cell came first.
+                    None => Ok(()),
+                },
+                // Cells go on meanwhile: a state does not change.
+                then => this.save(&entry, then).await,
             };
             if let Err(error) = saved {
                 tracing::warn!(%error, kernel = %entry.id(), "a kernel could not be saved");

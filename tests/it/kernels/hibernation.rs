@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, ToSpan as _};
-use pymd::config::KernelConfig;
+use pymd::domain::KernelPolicy;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -16,7 +16,8 @@ const CELLS: [&str; 3] = [
     "log.write('two '); log.flush(); next(g); table = pd.DataFrame({'a': range(1000)})",
     "lost = open('lost', 'w+'); lost.write('unlinked'); lost.flush()\nimport os; os.unlink('lost')",
 ];
-const LOOK: &str = "log.seek(0); lost.seek(0); print(log.read(), next(g), lost.read(), int(table.a.sum()), os.listdir('.'))";
+const LOOK: &str =
+    "log.seek(0); lost.seek(0); print(log.read(), next(g), lost.read(), int(table.a.sum()), os.listdir('.'))";
 const SEEN: &str = "one two  2 unlinked 499500 ['log']\n";
 
 impl Notebook {
@@ -81,7 +82,7 @@ async fn what_a_kernel_knew_is_there_when_it_wakes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kernel_that_runs_nothing_hibernates_by_itself() {
-    let config = KernelConfig { hibernate_after_ms: 300, save_after_ms: 20, ..KernelConfig::default() };
+    let config = KernelPolicy { hibernate_after_ms: 300, save_after_ms: 20, ..KernelPolicy::default() };
     let notebook = Notebook::with(config).await;
     notebook.run("x = 5").await;
     notebook.until(|list| list[0]["state"] == "hibernated").await;
@@ -186,7 +187,9 @@ async fn what_is_damaged_is_refused() {
             std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
         },
         &|path| std::fs::remove_file(path).unwrap(),
-        &|path| drop(std::fs::copy(&theirs, path).unwrap()),
+        &|path| {
+            std::fs::copy(&theirs, path).unwrap();
+        },
     ];
     for damage in damages {
         let kernel = notebook.another().await;
@@ -216,8 +219,7 @@ async fn an_object_store_that_is_away_comes_back() {
     let sleeper = notebook.another().await;
     notebook.prints(&sleeper, "y = 2").await;
     notebook.hibernate(&sleeper).await;
-    let (objects, away) =
-        (notebook.app.data_dir.path().join("objects"), notebook.app.data_dir.path().join("away"));
+    let (objects, away) = (notebook.app.data_dir.path().join("objects"), notebook.app.data_dir.path().join("away"));
     std::fs::rename(&objects, &away).unwrap();
     std::fs::write(&objects, "no directory").unwrap();
     assert_eq!(notebook.run("x += 1; print(x)").await, "2\n");
@@ -284,7 +286,7 @@ async fn what_nobody_needs_is_swept_up() {
 /// Many cells leave few objects: what is forgotten does not stay for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_saves_leave_few_objects() {
-    let config = KernelConfig { kernel_bytes: 2 << 20, save_after_ms: 0, ..KernelConfig::default() };
+    let config = KernelPolicy { kernel_bytes: 2 << 20, save_after_ms: 0, ..KernelPolicy::default() };
     let notebook = Notebook::with(config).await;
     for number in 0..40 {
         notebook.run(&format!("x = {number}; fill = bytearray(b'{number}' * 200_000)")).await;

@@ -1,6 +1,6 @@
 //! Where there is no room, kernels give way: the one that was used longest ago first, and never one that runs.
 
-use pymd::config::KernelConfig;
+use pymd::domain::KernelPolicy;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn states(list: &[Value]) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kernel_used_longest_ago_gives_way_and_wakes_when_it_is_wanted() {
-    let notebook = Notebook::with(KernelConfig { bytes: 100 << 20, ..KernelConfig::default() }).await;
+    let notebook = Notebook::with(KernelPolicy { bytes: 100 << 20, ..KernelPolicy::default() }).await;
     notebook.run(FILL).await;
     for _ in 0..2 {
         let another = notebook.another().await;
@@ -52,7 +52,7 @@ async fn a_user_has_so_many_in_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_eldest_checkpoints_give_way() {
-    let config = KernelConfig { kernel_bytes: 30 << 20, idle_ms: 0, ..KernelConfig::default() };
+    let config = KernelPolicy { kernel_bytes: 30 << 20, idle_ms: 0, ..KernelPolicy::default() };
     let notebook = Notebook::with(config).await;
     for number in 0..6 {
         notebook.run(&format!("x = bytearray(bytes([{}]) * 8_000_000)", number + 1)).await;
@@ -71,7 +71,7 @@ async fn the_eldest_checkpoints_give_way() {
 /// is forgotten is not forgotten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_branch_holds_counts_when_its_origin_is_forgotten() {
-    let notebook = Notebook::with(KernelConfig { kernel_bytes: 30 << 20, ..KernelConfig::default() }).await;
+    let notebook = Notebook::with(KernelPolicy { kernel_bytes: 30 << 20, ..KernelPolicy::default() }).await;
     let fill = "def fill(value):\n    made = bytearray(20_000_000)\n    for at in range(0, len(made), 512): made[at] = value\n    return made";
     notebook.run(fill).await;
     notebook.run("a = fill(1)").await;
@@ -89,7 +89,7 @@ async fn what_a_branch_holds_counts_when_its_origin_is_forgotten() {
 /// What forks share counts once, and as long as one of them is there: also when the kernel that they are from has gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_forks_hold_counts_after_their_origin_has_gone() {
-    let notebook = Notebook::with(KernelConfig { bytes: 200 << 20, ..KernelConfig::default() }).await;
+    let notebook = Notebook::with(KernelPolicy { bytes: 200 << 20, ..KernelPolicy::default() }).await;
     let mut forks = Vec::new();
     for _ in 0..5 {
         let kernel = notebook.another().await;
@@ -114,7 +114,7 @@ async fn what_forks_hold_counts_after_their_origin_has_gone() {
 /// One user who fills the room does not push another's kernel out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_has_most_gives_way() {
-    let notebook = Notebook::with(KernelConfig { bytes: 100 << 20, ..KernelConfig::default() }).await;
+    let notebook = Notebook::with(KernelPolicy { bytes: 100 << 20, ..KernelPolicy::default() }).await;
     let key = notebook.app.user("small").await;
     let ask = async |method: Method, path: &str, body: Value| notebook.app.ask_as(&key, method, path, &body).await;
     let made: Value = serde_json::from_str(&ask(Method::POST, KERNELS, json!({})).await.text).unwrap();
@@ -133,7 +133,7 @@ async fn whoever_has_most_gives_way() {
 /// ago is given up, and says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nothing_can_be_saved_kernels_go_on_as_long_as_they_can() {
-    let notebook = Notebook::with(KernelConfig { bytes: 64 << 20, ..KernelConfig::default() }).await;
+    let notebook = Notebook::with(KernelPolicy { bytes: 64 << 20, ..KernelPolicy::default() }).await;
     let objects = notebook.app.data_dir.path().join("objects");
     std::fs::remove_dir_all(&objects).unwrap();
     std::fs::write(&objects, "no directory").unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pymd::config::KernelConfig;
+use pymd::domain::KernelPolicy;
 use reqwest::header;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ impl Cluster {
         Self { database, objects: tempfile::tempdir().unwrap() }
     }
 
-    async fn server(&self, config: KernelConfig) -> TestApp {
+    async fn server(&self, config: KernelPolicy) -> TestApp {
         let objects = format!("file://{}", self.objects.path().display());
         TestApp::builder().kernels(config).database_url(self.database.url()).objects_url(objects).start().await
     }
@@ -31,8 +31,8 @@ impl Cluster {
 
 async fn a_kernel_goes_where_it_is_wanted(database: TestDatabase) {
     let cluster = Cluster::of(database);
-    let one = Notebook::on(cluster.server(KernelConfig::default()).await).await;
-    let two = Notebook::on(cluster.server(KernelConfig::default()).await).await;
+    let one = Notebook::on(cluster.server(KernelPolicy::default()).await).await;
+    let two = Notebook::on(cluster.server(KernelPolicy::default()).await).await;
     one.run("seen = ['one']; g = iter(range(9)); f = open('f', 'w+'); f.write('x')").await;
     let kernel = one.kernel.clone();
     for (at, server) in [&two, &one, &two].into_iter().enumerate() {
@@ -41,7 +41,7 @@ async fn a_kernel_goes_where_it_is_wanted(database: TestDatabase) {
     }
     assert_eq!(two.show(&kernel).await["execution_count"], 4);
     // The one that has it not any more shows it, too, and its ways back.
-    two.until_saved().await;
+    two.until(|list| list.iter().any(|one| one["id"] == *kernel && one["saved"] == true)).await;
     assert_eq!(one.show(&kernel).await["execution_count"], 4);
     let list = one.app.get(&format!("{KERNELS}/{kernel}/checkpoints")).await.json();
     assert_eq!(list["total"], 4);
@@ -51,8 +51,8 @@ async fn a_kernel_goes_where_it_is_wanted(database: TestDatabase) {
 
 async fn what_runs_elsewhere_is_not_run_twice(database: TestDatabase) {
     let cluster = Cluster::of(database);
-    let one = Notebook::on(cluster.server(KernelConfig::default()).await).await;
-    let two = Notebook::on(cluster.server(KernelConfig::default()).await).await;
+    let one = Notebook::on(cluster.server(KernelPolicy::default()).await).await;
+    let two = Notebook::on(cluster.server(KernelPolicy::default()).await).await;
     one.run("x = 1").await;
     one.until_saved().await;
     let path = format!("{KERNELS}/{}/execute", one.kernel);
@@ -75,12 +75,12 @@ async fn what_runs_elsewhere_is_not_run_twice(database: TestDatabase) {
 /// A server that stops lets its kernels go; the next one finds them as they were.
 async fn a_server_that_ends_leaves_its_kernels_behind(database: TestDatabase) {
     let cluster = Cluster::of(database);
-    let one = Notebook::on(cluster.server(KernelConfig::default()).await).await;
+    let one = Notebook::on(cluster.server(KernelPolicy::default()).await).await;
     one.run("x = [1, 2]; import numpy as np; a = np.arange(10)").await;
     let kernel = one.kernel.clone();
     let forks = one.fork(2).await;
     one.app.stop().await;
-    let two = Notebook::on(cluster.server(KernelConfig::default()).await).await;
+    let two = Notebook::on(cluster.server(KernelPolicy::default()).await).await;
     let list = two.until(|list| list.len() == 4).await;
     assert!(list[..3].iter().all(|kernel| kernel["state"] == "hibernated"), "{list:?}");
     for kernel in [&kernel, &forks[1]] {
@@ -99,7 +99,7 @@ on_both_databases!(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_thought_dead_is_fenced_off() {
     let cluster = Cluster::of(TestDatabase::postgres().await);
-    let config = || KernelConfig { lease_ms: 600, save_after_ms: 20, ..KernelConfig::default() };
+    let config = || KernelPolicy { lease_ms: 600, save_after_ms: 20, ..KernelPolicy::default() };
     let stalled = Notebook::on(cluster.server(config()).await).await;
     stalled.run("x = 'before'").await;
     stalled.until_saved().await;
@@ -140,7 +140,8 @@ impl Process {
 
     async fn post(&self, path: &str, body: Value) -> Value {
         let (address, token) = self.server.address();
-        let request = self.client.post(format!("{address}{path}")).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let request =
+            self.client.post(format!("{address}{path}")).header(header::AUTHORIZATION, format!("Bearer {token}"));
         let answer = Answer::of(request.json(&body).send().await.unwrap()).await;
         assert!(answer.status.is_success(), "{}", answer.text);
         serde_json::from_str(&answer.text).unwrap()
@@ -160,7 +161,9 @@ async fn a_killed_server_loses_no_kernel_that_was_saved() {
     let first = Process::start(directory.path()).await;
     let made = first.post(KERNELS, json!({"name": "kept"})).await;
     let kernel = format!("{KERNELS}/{}", made["id"].as_str().unwrap());
-    first.post(&format!("{kernel}/execute"), json!({"code": "x = 41; f = open('f', 'w'); f.write('kept'); f.flush()"})).await;
+    first
+        .post(&format!("{kernel}/execute"), json!({"code": "x = 41; f = open('f', 'w'); f.write('kept'); f.flush()"}))
+        .await;
     while first.get(&kernel).await["saved"] != true {
         tokio::task::yield_now().await;
     }

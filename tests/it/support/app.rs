@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pymd::api::{App, serve};
-use pymd::config::{AdminToken, Config, HttpConfig, KernelConfig, Settings};
-use pymd::domain::Limits;
+use pymd::config::{AdminToken, Config, HttpConfig, Settings};
+use pymd::domain::{KernelPolicy, Limits};
 use pymd::jobs::Runner;
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
@@ -31,12 +31,12 @@ pub struct Builder {
     database_url: Option<String>,
     objects_url: Option<String>,
     index_urls: Option<Vec<Url>>,
-    kernels: KernelConfig,
+    kernels: KernelPolicy,
 }
 
 impl Builder {
     /// How kernels are kept.
-    pub fn kernels(mut self, kernels: KernelConfig) -> Self {
+    pub fn kernels(mut self, kernels: KernelPolicy) -> Self {
         self.kernels = kernels;
         self
     }
@@ -160,7 +160,15 @@ impl TestApp {
     pub fn builder() -> Builder {
         let limits = Limits { wall_ms: 20_000, ..Limits::default() };
         let service = ServiceConfig { limits, max_running: 8, max_queued: 8, ..ServiceConfig::default() };
-        Builder { service, http: HttpConfig::default(), ready: true, database_url: None, objects_url: None, index_urls: None, kernels: KernelConfig::default() }
+        Builder {
+            service,
+            http: HttpConfig::default(),
+            ready: true,
+            database_url: None,
+            objects_url: None,
+            index_urls: None,
+            kernels: KernelPolicy::default(),
+        }
     }
 
     /// A server as it comes.
