@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::turns::Turns;
-use super::{Service, ServiceError, off_the_server_threads};
+use super::{Executions, Service, ServiceError, off_the_server_threads};
 use crate::config::KernelConfig;
 use crate::domain::{
     CheckpointId, EnvironmentId, KernelAtRest, KernelHistory, KernelId, KernelInfo, LimitsRequest, UserId,
@@ -95,6 +95,8 @@ struct Inner {
     database: Database,
     objects: Objects,
     config: KernelConfig,
+    /// Where cells are written down.
+    executions: Executions,
     /// Those in memory.
     all: Mutex<HashMap<KernelId, Arc<Entry>>>,
     /// This server among those that hold kernels, from its first kernel on.
@@ -112,12 +114,20 @@ struct Inner {
 }
 
 impl Kernels {
-    /// The kernels that `database` and `objects` keep; they run in the sandbox of `service`.
-    pub fn new(service: Service, database: Database, objects: Objects, config: KernelConfig) -> Self {
+    /// The kernels that `database` and `objects` keep; they run in the sandbox of `service`, and their cells are written
+    /// down in `executions`.
+    pub fn new(
+        service: Service,
+        database: Database,
+        objects: Objects,
+        executions: Executions,
+        config: KernelConfig,
+    ) -> Self {
         Self(Arc::new(Inner {
             service,
             database,
             objects,
+            executions,
             config,
             all: Mutex::default(),
             server: OnceCell::new(),
