@@ -24,12 +24,12 @@ CREATE TABLE executions (
     code TEXT NOT NULL
 );
 
--- With what lists are filtered by besides: they are counted without a look at the table.
+-- Each in the order of lists: so SQLite takes the one that finds least. With what lists are filtered by besides: they are counted without a look at the table.
 CREATE INDEX executions_user ON executions (user_id, started_at, id, kind, outcome);
-CREATE INDEX executions_environment ON executions (user_id, environment_id, started_at)
+CREATE INDEX executions_environment ON executions (user_id, environment_id, started_at, id)
     WHERE environment_id IS NOT NULL;
-CREATE INDEX executions_document ON executions (user_id, document_id, started_at) WHERE document_id IS NOT NULL;
-CREATE INDEX executions_kernel ON executions (user_id, kernel_id, started_at) WHERE kernel_id IS NOT NULL;
+CREATE INDEX executions_document ON executions (user_id, document_id, started_at, id) WHERE document_id IS NOT NULL;
+CREATE INDEX executions_kernel ON executions (user_id, kernel_id, started_at, id) WHERE kernel_id IS NOT NULL;
 
 -- What cells showed, for as long as that is kept: shorter than the rows above.
 CREATE TABLE execution_outputs (

@@ -57,7 +57,7 @@ impl Metrics {
         gauge!(KERNELS_READY).set(as_f64(stats.ready_kernels));
         gauge!(RUNNING).set(as_f64(stats.running));
         gauge!(QUEUED).set(as_f64(stats.queued));
-        gauge!(UNWRITTEN).set(as_f64(recording.queued));
+        gauge!(UNWRITTEN).set(as_f64(usize::try_from(recording.queued).unwrap_or(usize::MAX)));
         counter!(UNRECORDED).absolute(recording.dropped);
         counter!(OUTPUTS_UNRECORDED).absolute(recording.without_outputs);
         self.0.render()

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::ServiceError;
+use super::{ServiceError, Shares};
 use crate::domain::{
     Execution, ExecutionFilter, ExecutionGroup, ExecutionId, ExecutionStats, Output, Page, PageRequest, SortOrder,
     StreamName, UserId,
@@ -22,6 +22,8 @@ pub use recording::{Origin, RecordedCell, Recording, Running};
 
 /// Whoever asks waits at most so long for what is not written down yet.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Statistics that one user can have made at once.
+const MAX_SUMS: usize = 2;
 /// Rows that are removed at a time: others write in between.
 const REMOVED: u32 = 1000;
 /// Users who are looked at at a time.
@@ -82,13 +84,15 @@ struct Inner {
     database: Database,
     config: ExecutionConfig,
     queue: Queue,
+    /// Sums that are made: each looks at all that a user has run.
+    summing: Shares,
 }
 
 impl Executions {
     /// The history in a database.
     pub fn new(database: Database, config: ExecutionConfig) -> Self {
         let queue = Queue::new(database.clone(), config.clone());
-        Self(Arc::new(Inner { database, config, queue }))
+        Self(Arc::new(Inner { database, config, queue, summing: Shares::new(MAX_SUMS) }))
     }
 
     /// What writes the cells of `origin` down.
@@ -132,7 +136,7 @@ impl Executions {
     /// What the user's executions came to together.
     ///
     /// # Errors
-    /// The database's.
+    /// The user asks that twice already, or the database's.
     pub async fn stats(
         &self,
         user: UserId,
@@ -140,6 +144,8 @@ impl Executions {
         by: ExecutionGroup,
         page: PageRequest,
     ) -> Result<Page<ExecutionStats>, ServiceError> {
+        let refused = || ServiceError::TooMany { what: format!("{MAX_SUMS} statistics") };
+        let _share = self.0.summing.take(user).ok_or_else(refused)?;
         self.settle().await;
         Ok(self.0.database.execution_stats(user, filter, by, page).await?)
     }

@@ -38,7 +38,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RecordingStats {
     /// Executions that wait to be written down.
-    pub queued: usize,
+    pub queued: u64,
     /// Executions that were left out of the history since the server has started.
     pub dropped: u64,
     /// Executions that were written down without what they showed.
@@ -201,9 +201,10 @@ impl Queue {
     }
 
     pub fn stats(&self) -> RecordingStats {
+        let settled = *self.shared.settled.borrow();
         let state = self.shared.state();
-        let State { waiting, dropped, without_outputs, .. } = &*state;
-        RecordingStats { queued: waiting.len(), dropped: *dropped, without_outputs: *without_outputs }
+        let State { put, dropped, without_outputs, .. } = &*state;
+        RecordingStats { queued: put.saturating_sub(settled), dropped: *dropped, without_outputs: *without_outputs }
     }
 }
 
@@ -230,7 +231,6 @@ async fn write(shared: Arc<Shared>, database: Database, config: ExecutionConfig)
             if let Err(error) = &written {
                 tracing::error!(%error, rows = rows.len(), "executions could not be written down");
             }
-            let dropped = shared.settle(&rows, written.is_ok());
             if written.is_ok() {
                 for user in full(&mut counts, &rows) {
                     if let Err(error) = keep_within(&database, &config, user).await {
@@ -238,8 +238,9 @@ async fn write(shared: Arc<Shared>, database: Database, config: ExecutionConfig)
                     }
                 }
             }
+            let dropped = shared.settle(&rows, written.is_ok());
             if dropped > told {
-                tracing::warn!(rows = dropped - told, "executions were left out of the history: too many at once");
+                tracing::warn!(rows = dropped - told, "executions were left out of the history");
                 told = dropped;
             }
         }

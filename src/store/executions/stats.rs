@@ -36,14 +36,11 @@ impl Database {
             .map(|kind| format!("CAST(SUM(CASE WHEN outcome = '{kind}' THEN 1 ELSE 0 END) AS BIGINT) AS {kind}"))
             .collect();
         // All that was put in are words of this folder; so it is below.
-        let total = format!("SELECT COUNT(DISTINCT {group}) AS total FROM executions WHERE {sql}");
-        let total = condition.bind(sqlx::query(AssertSqlSafe(total)));
-        let total = total.fetch_one(self.pool()).await?.count("total")?;
         let rows = format!(
             "SELECT {group} AS shared, COUNT(*) AS executions, {}, CAST(SUM(fuel_used) AS BIGINT) AS fuel_used,
                 CAST(SUM(wall_us) AS BIGINT) AS wall_us, MAX(wall_us) AS max_wall_us,
                 MAX(peak_memory_bytes) AS peak_memory_bytes, CAST(SUM(output_bytes) AS BIGINT) AS output_bytes,
-                MAX(started_at) AS last_started_at
+                MAX(started_at) AS last_started_at, COUNT(*) OVER () AS total
             FROM executions WHERE {sql} GROUP BY {group} ORDER BY last_started_at DESC, shared LIMIT ${limit} OFFSET ${}",
             outcomes.join(", "),
             limit + 1
@@ -51,6 +48,15 @@ impl Database {
         let rows = condition.bind(sqlx::query(AssertSqlSafe(rows)));
         let rows = rows.bind(i64::from(request.page_size())).bind(number(request.offset()));
         let rows = rows.fetch_all(self.pool()).await?;
+        let total = match rows.first() {
+            Some(row) => row.count("total")?,
+            None if request.page() == 1 => 0,
+            None => {
+                let total = format!("SELECT COUNT(DISTINCT {group}) AS total FROM executions WHERE {sql}");
+                let total = condition.bind(sqlx::query(AssertSqlSafe(total)));
+                total.fetch_one(self.pool()).await?.count("total")?
+            }
+        };
         let shared = rows.iter().map(|row| row.text("shared")).collect::<Result<Vec<_>, _>>()?;
         let medians = self.medians(&condition, group, &shared).await?;
         let items = rows.iter().map(|row| read(row, by, &medians)).collect::<Result<_, _>>()?;
