@@ -16,6 +16,7 @@ mod environments;
 pub mod error;
 mod etag;
 mod execute;
+mod executions;
 mod extract;
 mod guard;
 mod health;
@@ -64,6 +65,9 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(kernels::restore))
         .routes(routes!(kernels::complete))
         .routes(routes!(kernels::inspect))
+        .routes(routes!(executions::list, executions::delete_all))
+        .routes(routes!(executions::stats))
+        .routes(routes!(executions::show, executions::delete))
         .routes(routes!(environments::list, environments::create))
         .routes(routes!(environments::stats))
         .routes(routes!(environments::templates))

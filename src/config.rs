@@ -3,6 +3,7 @@
 //! Each concern is one small struct of optional [`Settings`], which the command line, the environment and the file
 //! fill alike; its fields' documentation is also what `pymd serve --help` shows. [`Config`] is what they come to.
 
+mod executions;
 mod executor;
 mod http;
 mod kernels;
@@ -16,6 +17,7 @@ mod token;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use executions::{ExecutionConfig, ExecutionSettings};
 pub use executor::{ExecutorConfig, ExecutorSettings};
 pub use http::{HttpConfig, HttpSettings};
 pub use kernels::KernelSettings;
@@ -55,6 +57,8 @@ pub struct Config {
     pub limits: Limits,
     /// Threads and queues.
     pub executor: ExecutorConfig,
+    /// How much is kept of what ran.
+    pub executions: ExecutionConfig,
     /// What holds for every request.
     pub http: HttpConfig,
     /// Kernels that stay between cells.
@@ -148,6 +152,7 @@ impl Config {
             index_trusted_hosts: words(settings.index_trusted_hosts.as_deref().unwrap_or_default()),
             limits: settings.limits.resolve()?,
             executor: settings.executor.resolve()?,
+            executions: settings.executions.resolve()?,
             http: settings.http.resolve()?,
             kernels: settings.kernels.resolve()?,
             log: settings.log.resolve(),

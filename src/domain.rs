@@ -6,6 +6,7 @@
 mod cell;
 mod document;
 mod environment;
+mod execution;
 mod id;
 mod install;
 mod job;
@@ -27,7 +28,11 @@ pub use environment::{
     BackendKind, BadEnvironmentName, Environment, EnvironmentContents, EnvironmentName, EnvironmentPackage,
     EnvironmentStats, EnvironmentStatus,
 };
-pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, JobId, KernelId, KeyId, UserId};
+pub use execution::{
+    Execution, ExecutionFilter, ExecutionGroup, ExecutionKind, ExecutionOutcome, ExecutionStats, KeptOutputs,
+    OutcomeKind,
+};
+pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, UserId};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
 pub use kernel::{

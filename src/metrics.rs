@@ -7,7 +7,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::domain::Outcome;
-use crate::service::ServiceStats;
+use crate::service::{RecordingStats, ServiceStats};
 
 const HTTP_REQUESTS: &str = "pymd_http_requests_total";
 const HTTP_DURATION: &str = "pymd_http_request_duration_seconds";
@@ -18,6 +18,9 @@ const KERNELS_ALIVE: &str = "pymd_kernels_alive";
 const KERNELS_READY: &str = "pymd_kernels_ready";
 const RUNNING: &str = "pymd_executions_running";
 const QUEUED: &str = "pymd_executions_queued";
+const UNWRITTEN: &str = "pymd_executions_unwritten";
+const UNRECORDED: &str = "pymd_executions_unrecorded_total";
+const OUTPUTS_UNRECORDED: &str = "pymd_execution_outputs_unrecorded_total";
 
 /// Upper bounds in seconds: from a cached answer to a cell at its deadline.
 const DURATION_BUCKETS: [f64; 14] =
@@ -49,11 +52,14 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text format, with the gauges as they are now.
-    pub fn render(&self, stats: ServiceStats) -> String {
+    pub fn render(&self, stats: ServiceStats, recording: RecordingStats) -> String {
         gauge!(KERNELS_ALIVE).set(as_f64(stats.kernels));
         gauge!(KERNELS_READY).set(as_f64(stats.ready_kernels));
         gauge!(RUNNING).set(as_f64(stats.running));
         gauge!(QUEUED).set(as_f64(stats.queued));
+        gauge!(UNWRITTEN).set(as_f64(usize::try_from(recording.queued).unwrap_or(usize::MAX)));
+        counter!(UNRECORDED).absolute(recording.dropped);
+        counter!(OUTPUTS_UNRECORDED).absolute(recording.without_outputs);
         self.0.render()
     }
 
@@ -81,6 +87,9 @@ fn install() -> Result<PrometheusHandle, MetricsError> {
     describe_gauge!(KERNELS_ALIVE, "Kernels with memory that belong to a request");
     describe_gauge!(KERNELS_READY, "Kernels that wait for a request");
     describe_gauge!(RUNNING, "Requests that run code");
+    describe_gauge!(UNWRITTEN, "Cells that ran and are not in the history yet");
+    describe_counter!(UNRECORDED, "Cells that were left out of the history");
+    describe_counter!(OUTPUTS_UNRECORDED, "Cells whose outputs were left out of the history");
     describe_gauge!(QUEUED, "Requests that wait until they may run code");
     Ok(handle)
 }

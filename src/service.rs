@@ -5,6 +5,7 @@ mod admission;
 mod checkpoints;
 mod error;
 mod execute;
+mod executions;
 pub mod install;
 mod kernels;
 pub mod prepare;
@@ -23,6 +24,9 @@ pub use accounts::{Accounts, CreateKey, CreateUser, CreatedKey, CreatedUser, Nob
 pub use checkpoints::{CheckpointConfig, CheckpointStats};
 pub use error::ServiceError;
 pub use execute::{ExecuteRequest, RequestFile};
+pub use executions::{
+    ExecutionConfig, ExecutionDetail, Executions, Origin, RecordedCell, Recording, RecordingStats, Running,
+};
 pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, Kernels, RestoreKernel};
 use render::off_the_server_threads;
 pub use render::{

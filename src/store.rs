@@ -9,6 +9,7 @@
 //!        │             └─ document_files ─── objects, document_publications
 //!        ├─ environments ── environment_packages
 //!        ├─ kernels ── kernel_segments ─── objects          servers: who holds kernels
+//!        ├─ executions ── execution_outputs
 //!        └─ jobs ── job_events
 //! ```
 
@@ -16,6 +17,7 @@ mod database;
 mod documents;
 mod environments;
 mod error;
+mod executions;
 mod jobs;
 mod kernels;
 mod keys;
@@ -31,6 +33,7 @@ pub use database::{Database, DatabaseOptions};
 pub use documents::{Attached, DocumentChange, DocumentError, NewDocument, NewFile, StoredFile};
 pub use environments::{EnvironmentError, InstalledPackage, NewEnvironment, Switch};
 pub use error::StoreError;
+pub use executions::{NewExecution, NewOutputs};
 pub use jobs::{Expired, JobError, Lease, LeaseLost, NewJob};
 pub use kernels::{Asked, KernelError, KernelSave, KernelTake, NewKernel, Reach};
 pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};

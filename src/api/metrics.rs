@@ -12,6 +12,6 @@ use super::{App, error};
     (status = 401, description = "There is no token, or a wrong one", body = error::ProblemDetails,
      content_type = "application/problem+json")))]
 pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    let text = app.metrics().render(app.service().stats());
+    let text = app.metrics().render(app.service().stats(), app.workspace().executions().recording_stats());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

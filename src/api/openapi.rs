@@ -22,6 +22,7 @@ use crate::domain::{Event, InstallEvent, JobEvent};
     tags(
         (name = "run", description = "Run code, render documents"),
         (name = "kernels", description = "Interpreters that stay between cells"),
+        (name = "executions", description = "The history of what ran"),
         (name = "environments", description = "Named sets of packages"),
         (name = "packages", description = "What is in an environment"),
         (name = "documents", description = "Texts that are kept, with their versions and files"),

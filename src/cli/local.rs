@@ -7,11 +7,11 @@ use super::failure::Failure;
 use super::flags::LimitFlags;
 use super::progress;
 use crate::backend::wasm::{EnvironmentBase, SandboxConfig};
-use crate::config::{AdminToken, Config};
+use crate::config::{self, AdminToken, Config};
 use crate::domain::User;
 use crate::service::install::{InstallConfig, Installer};
 use crate::service::prepare::{PrepareRequest, prepare};
-use crate::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
+use crate::service::{ExecutionConfig, Service, ServiceConfig, Workspace, WorkspaceParts};
 use crate::store::{Database, DatabaseOptions, Objects};
 
 /// What stands for standard input and output.
@@ -34,6 +34,13 @@ pub async fn service(config: &Config, limits: &LimitFlags) -> Result<Service, Fa
     };
     prepare(&service, request, Some(progress::for_stderr())).await?;
     Ok(service)
+}
+
+/// How much is kept of what ran.
+pub fn executions(config: &Config) -> ExecutionConfig {
+    let config::ExecutionConfig { keep, keep_outputs, output_bytes, user_rows, user_output_bytes } = config.executions;
+    let default = ExecutionConfig::default();
+    ExecutionConfig { keep, keep_outputs, output_bytes, user_rows, user_output_bytes, ..default }
 }
 
 /// What gets packages.
@@ -72,6 +79,7 @@ pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, 
         database,
         objects: Objects::open(&config.object_store_url()?).map_err(Failure::usage)?,
         installer: installer(config)?,
+        executions: executions(config),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
     })?;

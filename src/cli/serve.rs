@@ -28,6 +28,9 @@ const LAST_SAVES: Duration = Duration::from_secs(30);
 /// How often is looked for what crashes, changes and deletions have left.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// After the grace period, the history of what ran has so long to be written down.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+
 /// What to serve, and how.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -72,6 +75,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         database,
         objects,
         installer: local::installer(&config)?,
+        executions: local::executions(&config),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
     })?;
@@ -95,6 +99,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
     if tokio::time::timeout(LAST_SAVES, workspace.kernels().shutdown()).await.is_err() {
         tracing::error!("not all kernels could be saved in time: they are as they were when they were saved last");
     }
+    workspace.executions().close(LAST_RECORDS).await;
     workspace.database().close().await;
     served.map_err(|error| Failure::fault(format!("cannot serve: {error}")))?;
     tracing::info!("stopped");

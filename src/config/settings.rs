@@ -8,7 +8,8 @@ use clap::{CommandFactory as _, Parser as _};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, ExecutorSettings, HttpSettings, KernelSettings, LimitSettings, ListenAddr, LogSettings, TokenText,
+    ConfigError, ExecutionSettings, ExecutorSettings, HttpSettings, KernelSettings, LimitSettings, ListenAddr,
+    LogSettings, TokenText,
 };
 
 /// `self` where it says something, else `below`, field by field.
@@ -64,6 +65,9 @@ pub struct Settings {
     /// `[executor]`: threads and queues.
     #[command(flatten)]
     pub executor: ExecutorSettings,
+    /// `[executions]`: how much is kept of what ran.
+    #[command(flatten)]
+    pub executions: ExecutionSettings,
     /// `[http]`: what holds for every request.
     #[command(flatten)]
     pub http: HttpSettings,
@@ -100,6 +104,7 @@ impl Settings {
             admin_token: self.admin_token.or(below.admin_token),
             limits: self.limits.or(below.limits),
             executor: self.executor.or(below.executor),
+            executions: self.executions.or(below.executions),
             http: self.http.or(below.http),
             kernels: self.kernels.or(below.kernels),
             log: self.log.or(below.log),

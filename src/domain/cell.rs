@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, MimeBundle, Outcome, Output, StreamName};
+use super::{ExecutionId, Limits, MimeBundle, Outcome, Output, StreamName};
 
 /// A cell to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,6 +94,9 @@ impl CellReport {
 /// The answer of `POST /api/v1/execute` and of `pymd run --json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ExecuteReport {
+    /// Under which it is found in the history; absent where none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<ExecutionId>,
     /// How the code ended.
     pub outcome: Outcome,
     /// All that was printed to standard output.
@@ -119,6 +122,7 @@ pub struct ExecuteReport {
 impl From<CellReport> for ExecuteReport {
     fn from(report: CellReport) -> Self {
         Self {
+            execution_id: None,
             stdout: report.text(StreamName::Stdout),
             stderr: report.text(StreamName::Stderr),
             result: report.result().cloned(),

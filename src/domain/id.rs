@@ -62,4 +62,14 @@ ids! {
     CheckpointId,
     /// A document.
     DocumentId,
+    /// A cell that ran.
+    ExecutionId,
+}
+
+impl ExecutionId {
+    /// Not later than any that is made at that time or after it.
+    pub fn earliest_at(time: jiff::Timestamp) -> Self {
+        let millis = u64::try_from(time.as_millisecond()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+    }
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{Service, ServiceError};
+use super::{RecordedCell, Recording, Service, ServiceError};
 use crate::backend::EventSender;
 use crate::backend::wasm::EnvironmentBase;
 use crate::domain::{CellRequest, EnvironmentId, ExecuteReport, InputFile, LimitsRequest};
@@ -64,7 +64,7 @@ impl RequestFile {
 
 impl Service {
     /// Runs code in a fresh kernel: of `environment`, or with what is linked into the runtime. Dropping the future ends
-    /// the code.
+    /// the code. `recording` writes it down.
     ///
     /// # Errors
     /// When the request can't be taken; what the code does is in the report.
@@ -73,6 +73,7 @@ impl Service {
         request: ExecuteRequest,
         environment: Option<EnvironmentBase>,
         events: Option<EventSender>,
+        recording: Option<&Recording>,
     ) -> Result<ExecuteReport, ServiceError> {
         let sandbox = self.sandbox()?;
         let limits = request.limits.within(self.limits())?;
@@ -82,7 +83,10 @@ impl Service {
         kernel.put_files(&files, &limits)?;
         let stdin = request.stdin.unwrap_or_default().into_bytes();
         let cell = CellRequest { code: request.code, name: "cell 1".to_owned(), stdin, limits };
-        let report = kernel.run_once(cell, events, CancellationToken::new()).await?;
-        Ok(report.into())
+        let about = RecordedCell { name: &cell.name, code: &cell.code, ..RecordedCell::default() };
+        let running = recording.map(|recording| recording.begin(about));
+        let ran = kernel.run_once(cell, events, CancellationToken::new()).await;
+        let execution_id = running.and_then(|running| running.end(ran.as_ref().ok()));
+        Ok(ExecuteReport { execution_id, ..ran?.into() })
     }
 }

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::turns::Turns;
-use super::{Service, ServiceError, off_the_server_threads};
+use super::{Executions, Service, ServiceError, off_the_server_threads};
 use crate::domain::{
     CheckpointId, EnvironmentId, KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPolicy, LimitsRequest, UserId,
 };
@@ -92,6 +92,8 @@ struct Inner {
     database: Database,
     objects: Objects,
     config: KernelPolicy,
+    /// Where cells are written down.
+    executions: Executions,
     /// Those in memory.
     all: Mutex<HashMap<KernelId, Arc<Entry>>>,
     /// This server among those that hold kernels, from its first kernel on.
@@ -109,12 +111,20 @@ struct Inner {
 }
 
 impl Kernels {
-    /// The kernels that `database` and `objects` keep; they run in the sandbox of `service`.
-    pub fn new(service: Service, database: Database, objects: Objects, config: KernelPolicy) -> Self {
+    /// The kernels that `database` and `objects` keep; they run in the sandbox of `service`, and their cells are written
+    /// down in `executions`.
+    pub fn new(
+        service: Service,
+        database: Database,
+        objects: Objects,
+        executions: Executions,
+        config: KernelPolicy,
+    ) -> Self {
         Self(Arc::new(Inner {
             service,
             database,
             objects,
+            executions,
             config,
             all: Mutex::default(),
             server: OnceCell::new(),

@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Service, ServiceError};
+use super::{Recording, Service, ServiceError};
 use crate::backend::wasm::EnvironmentBase;
 use crate::backend::{EventSender, Queued};
 use crate::document::{self, CellRef, Document, Format, RenderOptions};
-use crate::domain::{CellReport, EnvironmentId, Event, LimitsRequest, Outcome, UserId};
+use crate::domain::{CellReport, EnvironmentId, Event, ExecutionId, LimitsRequest, Outcome, UserId};
 pub use attached::{Attached, Loaded};
 use cells::{Done, Run};
 
@@ -79,6 +79,9 @@ pub struct CellSummary {
     pub line: usize,
     /// Whether it was run for this.
     pub status: CellStatus,
+    /// Under which it is found in the history, where it was run for this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<ExecutionId>,
     /// How it ended.
     pub outcome: Outcome,
     /// Fuel burnt.
@@ -92,11 +95,12 @@ pub struct CellSummary {
 }
 
 impl CellSummary {
-    fn new(cell: CellRef<'_>, Done { report, status }: &Done) -> Self {
+    fn new(cell: CellRef<'_>, Done { report, status, execution_id }: &Done) -> Self {
         Self {
             index: cell.index,
             line: cell.line,
             status: *status,
+            execution_id: *execution_id,
             outcome: report.outcome.clone(),
             fuel_used: report.fuel_used,
             wall_ms: report.wall_ms,
@@ -170,6 +174,8 @@ pub struct RenderContext {
     pub attached: Option<Attached>,
     /// Who hears of it.
     pub watch: Option<RenderSender>,
+    /// What writes the cells down.
+    pub recording: Option<Recording>,
 }
 
 /// A document, and what came of its cells.
@@ -233,7 +239,7 @@ impl Service {
         let limits = settings.limits.clamped(&limits);
         let running: Vec<_> = document.cells().filter(|cell| cell.options.runs()).collect();
         let code = running.iter().map(|cell| cell.code).collect::<Vec<_>>().join("\n");
-        let RenderContext { environment, owner, attached, watch } = context;
+        let RenderContext { environment, owner, attached, watch, recording } = context;
         let run = Run {
             sandbox,
             admission: &self.0.admission,
@@ -245,6 +251,7 @@ impl Service {
             keeper: owner.filter(|_| settings.cache).map(|owner| (&self.0.checkpoints, owner)),
             fresh: request.fresh,
             watch: watch.as_ref(),
+            recording: recording.as_ref(),
         };
         let mut results = run.results().await?.into_iter();
         let mut done = Vec::new();

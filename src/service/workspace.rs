@@ -33,7 +33,7 @@ pub use templates::{TEMPLATES, Template};
 use super::install::{InstallError, Installer};
 use super::scripts::Scripts;
 use super::turns::Turns;
-use super::{Kernels, Service, ServiceError, Share, Shares};
+use super::{ExecutionConfig, Executions, Kernels, Service, ServiceError, Share, Shares};
 use crate::domain::{EnvironmentId, KernelPolicy, UserId};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
@@ -56,6 +56,7 @@ struct Inner {
     directories: Arc<Environments>,
     scripts: Scripts,
     kernels: Kernels,
+    executions: Executions,
     queue: Queue,
     /// (Among servers, the database's compare-and-set decides; taking turns spares the loser its work.)
     turns: Turns<EnvironmentId>,
@@ -78,6 +79,8 @@ pub struct WorkspaceParts {
     pub installer: Installer,
     /// How kernels are kept.
     pub kernels: KernelPolicy,
+    /// How much is kept of what ran.
+    pub executions: ExecutionConfig,
     /// The directory of what must be kept.
     pub data_dir: PathBuf,
     /// The directory of what can be made again.
@@ -91,10 +94,18 @@ impl Workspace {
     /// A directory can't be used.
     pub fn open(parts: WorkspaceParts) -> Result<Self, ServiceError> {
         let directories = Environments::open(&parts.data_dir.join("environments")).map_err(InstallError::from)?;
+        let executions = Executions::new(parts.database.clone(), parts.executions);
         Ok(Self(Arc::new(Inner {
             directories: Arc::new(directories),
             scripts: Scripts::open(&parts.cache_dir, parts.installer.clone())?,
-            kernels: Kernels::new(parts.service.clone(), parts.database.clone(), parts.objects.clone(), parts.kernels),
+            kernels: Kernels::new(
+                parts.service.clone(),
+                parts.database.clone(),
+                parts.objects.clone(),
+                executions.clone(),
+                parts.kernels,
+            ),
+            executions,
             service: parts.service,
             queue: Queue::new(parts.database.clone(), QueueOptions::default()),
             database: parts.database,
@@ -116,6 +127,11 @@ impl Workspace {
     /// Interpreters that stay between cells.
     pub fn kernels(&self) -> &Kernels {
         &self.0.kernels
+    }
+
+    /// The history of what ran.
+    pub fn executions(&self) -> &Executions {
+        &self.0.executions
     }
 
     /// What knows who has what.

@@ -6,6 +6,7 @@ mod api;
 mod databases;
 mod document;
 mod environments;
+mod executions;
 mod fairness;
 mod guests;
 mod incremental;

@@ -2,6 +2,7 @@
 
 mod documents;
 mod environments;
+mod executions;
 mod generations;
 mod jobs;
 mod keys;

@@ -193,6 +193,10 @@ impl Entry {
         self.birth.user
     }
 
+    pub(super) fn environment(&self) -> Option<EnvironmentId> {
+        self.birth.environment
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.birth.limits
     }

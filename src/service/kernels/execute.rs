@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::Kernels;
 use super::entry::{Entry, Turn};
 use crate::backend::EventSender;
-use crate::domain::{CellReport, CellRequest, ExecuteReport, Limits, LimitsRequest};
-use crate::service::ServiceError;
+use crate::domain::{CellRequest, ExecuteReport, ExecutionKind, Limits, LimitsRequest};
+use crate::service::{Origin, RecordedCell, Recording, ServiceError};
 
 /// A cell to run in a kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -44,7 +44,7 @@ impl Kernels {
         let this = self.clone();
         // The answer does not wait for it.
         tokio::spawn(async move { this.make_room().await });
-        ran.map(Into::into)
+        ran
     }
 
     async fn run(
@@ -54,24 +54,35 @@ impl Kernels {
         (request, limits): (ExecuteCell, Limits),
         events: Option<EventSender>,
         cancel: CancellationToken,
-    ) -> Result<CellReport, ServiceError> {
+    ) -> Result<ExecuteReport, ServiceError> {
         if !self.server().await?.is_sure() {
             return Err(ServiceError::Unavailable { reason: "the database does not answer".to_owned() });
         }
         let _permit = self.0.service.admission().enter().await?;
         let kernel = entry.begin(&self.0.service, &cancel, turn)?;
+        let number = kernel.checkpoint().count();
         let cell = CellRequest {
-            name: format!("cell {}", kernel.checkpoint().count() + 1),
+            name: format!("cell {}", number + 1),
             code: request.code.clone(),
             stdin: request.stdin.unwrap_or_default().into_bytes(),
             limits,
         };
+        let about = RecordedCell { index: Some(number), name: &cell.name, code: &cell.code, label: None };
+        let running = self.recording(entry).begin(about);
         let ran = kernel.run(cell, events, cancel).await;
+        let execution_id = running.end(ran.as_ref().ok().map(|(_, report)| report));
         let report = ran.map(|(kernel, report)| {
             entry.keep(kernel, &request.code, self.0.config.kernel_bytes);
             report
         });
         entry.end();
-        Ok(report?)
+        Ok(ExecuteReport { execution_id, ..report?.into() })
+    }
+
+    fn recording(&self, entry: &Entry) -> Recording {
+        let (user, environment) = (entry.user(), entry.environment());
+        let kernel = Some(entry.id());
+        let origin = Origin { user, kind: ExecutionKind::Kernel, environment, document: None, kernel };
+        self.0.executions.recording(origin)
     }
 }

@@ -9,10 +9,10 @@ use super::{Attached, CellStatus, CellSummary, RenderEvent, RenderSender};
 use crate::backend::event_channel;
 use crate::backend::wasm::{Kernel, Sandbox, StartPoint};
 use crate::document::{self, CellKey, CellRef};
-use crate::domain::{CellReport, CellRequest, Event, Limits, Outcome, UserId};
-use crate::service::ServiceError;
+use crate::domain::{CellReport, CellRequest, Event, ExecutionId, Limits, Outcome, UserId};
 use crate::service::admission::Admission;
 use crate::service::checkpoints::{Checkpoints, Known, Place};
+use crate::service::{RecordedCell, Recording, ServiceError};
 
 /// A document as a whole may take this many times as long as one of its cells; the cells left then are not run.
 const DOCUMENT_DEADLINES: u32 = 4;
@@ -35,12 +35,14 @@ pub(super) struct Run<'a> {
     /// Whether what is known counts for nothing.
     pub fresh: bool,
     pub watch: Option<&'a RenderSender>,
+    pub recording: Option<&'a Recording>,
 }
 
 /// What came of a cell.
 pub(super) struct Done {
     pub report: Arc<CellReport>,
     pub status: CellStatus,
+    pub execution_id: Option<ExecutionId>,
 }
 
 impl Done {
@@ -54,7 +56,7 @@ impl Done {
             peak_memory_bytes: 0,
             output_bytes: 0,
         };
-        Self { report: Arc::new(report), status: CellStatus::Skipped }
+        Self { report: Arc::new(report), status: CellStatus::Skipped, execution_id: None }
     }
 }
 
@@ -140,7 +142,7 @@ impl Run<'_> {
                     watch.send(RenderEvent::Output { cell: cell.index, event });
                 }
             }
-            let done = Done { report, status: CellStatus::Cached };
+            let done = Done { report, status: CellStatus::Cached, execution_id: None };
             self.tell_done(*cell, &done);
             done
         });
@@ -179,8 +181,17 @@ impl Run<'_> {
             let name = format!("cell {}", cell.index + 1);
             let request = CellRequest { code: cell.code.to_owned(), name, stdin: Vec::new(), limits };
             let is_last = number + 1 == self.cells.len() && self.keeper.is_none();
+            let about = RecordedCell {
+                index: Some(cell.index as u64),
+                label: cell.options.label.as_deref(),
+                name: &request.name,
+                code: cell.code,
+            };
+            let running = self.recording.map(|recording| recording.begin(about));
+            let ran = self.run_cell(before, request, is_last, cell.index).await;
+            let execution_id = running.and_then(|running| running.end(ran.as_ref().ok().map(|(_, report)| report)));
             let report;
-            (kernel, report) = self.run_cell(before, request, is_last, cell.index).await?;
+            (kernel, report) = ran?;
             left_bytes = left_bytes.saturating_sub(report.output_bytes);
             let report = Arc::new(report);
             if let (Some((checkpoints, user)), Some(kernel), Some(key)) = (keeper, &kernel, keys.get(number)) {
@@ -189,7 +200,7 @@ impl Run<'_> {
                 place = kept.flatten();
                 keeper = keeper.filter(|_| place.is_some());
             }
-            let ended = Done { report, status: CellStatus::Executed };
+            let ended = Done { report, status: CellStatus::Executed, execution_id };
             self.tell_done(cell, &ended);
             let failed = ended.report.outcome != Outcome::Completed;
             done.push(ended);

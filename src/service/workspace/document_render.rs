@@ -7,6 +7,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::Workspace;
+use super::run::Place;
 use crate::document::{self, Format, RenderOptions};
 use crate::domain::{Document, DocumentFormat, DocumentId, UserId};
 use crate::service::{
@@ -145,8 +146,8 @@ impl Workspace {
         document: &Document,
         watch: Option<RenderSender>,
     ) -> Result<RenderContext, ServiceError> {
-        let base = self.base_for(user, document.summary.environment_id, &document.content).await;
-        let environment = base.map_err(|error| match error {
+        let place = self.place_for(user, document.summary.environment_id, &document.content).await;
+        let Place { environment, base } = place.map_err(|error| match error {
             ServiceError::Invalid { field, .. } if field == "environment_id" => ServiceError::Conflict {
                 message: "the environment of the document was deleted: give it another one, or none".to_owned(),
             },
@@ -154,7 +155,8 @@ impl Workspace {
         })?;
         let files = self.0.database.attached_files(user, document.summary.id).await?;
         let attached = attached(&self.0.objects, files)?;
-        Ok(RenderContext { environment, owner: Some(user), attached, watch })
+        let recording = Some(self.rendering(user, environment, Some(document.summary.id)));
+        Ok(RenderContext { environment: base, owner: Some(user), attached, watch, recording })
     }
 }
 

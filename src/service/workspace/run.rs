@@ -4,10 +4,19 @@ use super::Workspace;
 use crate::backend::EventSender;
 use crate::backend::wasm::EnvironmentBase;
 use crate::document;
-use crate::domain::{Environment, EnvironmentId, ExecuteReport, UserId};
+use crate::domain::{DocumentId, Environment, EnvironmentId, ExecuteReport, ExecutionKind, UserId};
 use crate::service::{
-    ExecuteRequest, RenderContext, RenderReport, RenderRequest, RenderSender, ServiceError, off_the_server_threads,
+    ExecuteRequest, Origin, Recording, RenderContext, RenderReport, RenderRequest, RenderSender, ServiceError,
+    off_the_server_threads,
 };
+
+/// Where a document's cells run.
+pub(super) struct Place {
+    /// The environment; none where the document names packages of its own.
+    pub environment: Option<EnvironmentId>,
+    /// What they start from; nothing where it has no packages.
+    pub base: Option<EnvironmentBase>,
+}
 
 impl Workspace {
     /// Runs code in a fresh kernel of an environment. Dropping the future ends the code.
@@ -22,7 +31,10 @@ impl Workspace {
     ) -> Result<ExecuteReport, ServiceError> {
         let environment = self.chosen(user, request.environment_id).await?;
         let base = self.enter(&environment).await?;
-        self.0.service.execute(request, base, events).await
+        let id = Some(environment.id);
+        let origin = Origin { user, kind: ExecutionKind::Execute, environment: id, document: None, kernel: None };
+        let recording = self.0.executions.recording(origin);
+        self.0.service.execute(request, base, events, Some(&recording)).await
     }
 
     /// Renders a document in an environment: the one that the request names, or else its front matter. A document that
@@ -36,22 +48,34 @@ impl Workspace {
         request: RenderRequest,
         watch: Option<RenderSender>,
     ) -> Result<RenderReport, ServiceError> {
-        let environment = self.base_for(user, request.environment_id, &request.content).await?;
-        let context = RenderContext { environment, owner: Some(user), attached: None, watch };
+        let Place { environment, base } = self.place_for(user, request.environment_id, &request.content).await?;
+        let recording = Some(self.rendering(user, environment, None));
+        let context = RenderContext { environment: base, owner: Some(user), attached: None, watch, recording };
         self.0.service.render(request, context).await
     }
 
     /// What the cells of a document start from: the environment of that id, or else what the document says.
-    pub(super) async fn base_for(
+    pub(super) async fn place_for(
         &self,
         user: UserId,
         id: Option<EnvironmentId>,
         content: &str,
-    ) -> Result<Option<EnvironmentBase>, ServiceError> {
+    ) -> Result<Place, ServiceError> {
         match id {
-            Some(id) => self.enter(&self.chosen(user, Some(id)).await?).await,
-            None => self.base_of_document(user, content).await,
+            Some(id) => self.place_in(&self.chosen(user, Some(id)).await?).await,
+            None => self.place_of_document(user, content).await,
         }
+    }
+
+    /// What writes the cells of a render down.
+    pub(super) fn rendering(
+        &self,
+        user: UserId,
+        environment: Option<EnvironmentId>,
+        document: Option<DocumentId>,
+    ) -> Recording {
+        let origin = Origin { user, kind: ExecutionKind::Render, environment, document, kernel: None };
+        self.0.executions.recording(origin)
     }
 
     /// What runs in an environment of the user start from, by its name or id; nothing for one without packages.
@@ -62,7 +86,7 @@ impl Workspace {
         self.enter(&self.environment_named(user, name).await?).await
     }
 
-    async fn base_of_document(&self, user: UserId, content: &str) -> Result<Option<EnvironmentBase>, ServiceError> {
+    async fn place_of_document(&self, user: UserId, content: &str) -> Result<Place, ServiceError> {
         let needs = if document::may_need(content) {
             let content = content.to_owned();
             let needs = off_the_server_threads(move || document::needs(&content)).await?;
@@ -75,7 +99,8 @@ impl Workspace {
         };
         if !needs.packages.is_empty() {
             let quotas = self.0.database.tier_of(user).await?.quotas;
-            return self.0.scripts.base(&self.0.service, &user.to_string(), &needs, &quotas, &|_| {}).await.map(Some);
+            let base = self.0.scripts.base(&self.0.service, &user.to_string(), &needs, &quotas, &|_| {}).await?;
+            return Ok(Place { environment: None, base: Some(base) });
         }
         let environment = match &needs.environment {
             Some(text) => self.environment_named(user, text).await.map_err(|error| match error {
@@ -87,7 +112,11 @@ impl Workspace {
             })?,
             None => self.chosen(user, None).await?,
         };
-        self.enter(&environment).await
+        self.place_in(&environment).await
+    }
+
+    async fn place_in(&self, environment: &Environment) -> Result<Place, ServiceError> {
+        Ok(Place { environment: Some(environment.id), base: self.enter(environment).await? })
     }
 
     pub(super) async fn chosen(&self, user: UserId, id: Option<EnvironmentId>) -> Result<Environment, ServiceError> {

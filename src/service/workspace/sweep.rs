@@ -61,6 +61,7 @@ impl Workspace {
             let sandbox = sandbox.clone();
             off_the_server_threads(move || sandbox.evict_images(IMAGE_BYTES, IMAGE_AGE)).await??;
         }
+        inner.executions.sweep(now).await?;
         // The last: all the others need no object store.
         self.sweep_documents(now).await?;
         inner.kernels.sweep(now).await

@@ -89,7 +89,9 @@ fn only_this_machine_is_served() {
         let flags = Settings { listen: Some(listen.parse().unwrap()), ..Settings::default() };
         let message = Config::load(None, flags).unwrap().listen().unwrap_err().to_string();
         assert!(message.contains(listen) && message.contains("loopback"), "{message}");
-        let output = pymd().args(["serve", "--listen", listen]).output().unwrap();
+        // Not the data of whoever runs the tests.
+        let directory = TempDir::new().unwrap();
+        let output = pymd().args(["serve", "--listen", listen, "--data-dir"]).arg(directory.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         assert!(output.stdout.is_empty());
         assert!(String::from_utf8_lossy(&output.stderr).contains("loopback"));

@@ -71,14 +71,19 @@ async fn a_closed_database_answers_no_more(at: TestDatabase) {
 
 /// What no program of ours does.
 async fn meddle(at: &TestDatabase, statement: &'static str) {
+    let mut connection = connect(at).await;
+    connection.execute(statement).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// A connection that goes behind the program's back.
+pub(super) async fn connect(at: &TestDatabase) -> AnyConnection {
     sqlx::any::install_default_drivers();
     let url = match at.url().strip_prefix("sqlite://") {
         Some(path) => format!("sqlite://{}", path.replace('%', "%25").replace(' ', "%20").replace('#', "%23")),
         None => at.url().to_owned(),
     };
-    let mut connection = AnyConnection::connect(&url).await.unwrap();
-    connection.execute(statement).await.unwrap();
-    connection.close().await.unwrap();
+    AnyConnection::connect(&url).await.unwrap()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use pymd::domain::{KernelPolicy, Limits};
 use pymd::jobs::Runner;
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
-use pymd::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
+use pymd::service::{ExecutionConfig, Service, ServiceConfig, Workspace, WorkspaceParts};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ pub struct Builder {
     objects_url: Option<String>,
     index_urls: Option<Vec<Url>>,
     kernels: KernelPolicy,
+    executions: ExecutionConfig,
 }
 
 impl Builder {
@@ -83,6 +84,12 @@ impl Builder {
         self
     }
 
+    /// How much history is kept.
+    pub fn executions(mut self, config: ExecutionConfig) -> Self {
+        self.executions = config;
+        self
+    }
+
     /// Without a runtime.
     pub fn preparing(mut self) -> Self {
         self.ready = false;
@@ -116,6 +123,7 @@ impl Builder {
             objects,
             installer: installer.unwrap(),
             kernels: self.kernels,
+            executions: self.executions,
             data_dir: data_dir.path().to_owned(),
             cache_dir,
         })
@@ -168,6 +176,7 @@ impl TestApp {
             objects_url: None,
             index_urls: None,
             kernels: KernelPolicy::default(),
+            executions: ExecutionConfig::default(),
         }
     }
 
@@ -262,6 +271,7 @@ impl TestApp {
             runner.shutdown().await;
         }
         self.workspace.kernels().shutdown().await;
+        self.workspace.executions().close(Duration::from_secs(5)).await;
         self.workspace.database().close().await;
         let stats = self.service.stats();
         assert_eq!((stats.running, stats.queued), (0, 0), "executions outlived their server");
