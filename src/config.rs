@@ -5,6 +5,7 @@
 
 mod executor;
 mod http;
+mod jobs;
 mod kernels;
 mod limits;
 mod listen;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use executor::{ExecutorConfig, ExecutorSettings};
 pub use http::{HttpConfig, HttpSettings};
+pub use jobs::{JobConfig, JobSettings};
 pub use kernels::{KernelConfig, KernelSettings};
 pub use limits::LimitSettings;
 pub use listen::ListenAddr;
@@ -57,6 +59,8 @@ pub struct Config {
     pub executor: ExecutorConfig,
     /// What holds for every request.
     pub http: HttpConfig,
+    /// Work that goes on when nobody waits for it.
+    pub jobs: JobConfig,
     /// Kernels that stay between cells.
     pub kernels: KernelConfig,
     /// What is logged, and how.
@@ -149,6 +153,7 @@ impl Config {
             limits: settings.limits.resolve()?,
             executor: settings.executor.resolve()?,
             http: settings.http.resolve()?,
+            jobs: settings.jobs.resolve()?,
             kernels: settings.kernels.resolve()?,
             log: settings.log.resolve(),
         })

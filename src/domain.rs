@@ -15,6 +15,7 @@ mod lockfile;
 mod outcome;
 mod output;
 mod page;
+mod schedule;
 mod text_enum;
 mod user;
 
@@ -27,7 +28,7 @@ pub use environment::{
     BackendKind, BadEnvironmentName, Environment, EnvironmentContents, EnvironmentName, EnvironmentPackage,
     EnvironmentStats, EnvironmentStatus,
 };
-pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, JobId, KernelId, KeyId, UserId};
+pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, JobId, KernelId, KeyId, ScheduleId, UserId};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
 pub use kernel::{
@@ -39,5 +40,6 @@ pub use lockfile::{LockedPackage, LockedWheel, Lockfile};
 pub use outcome::Outcome;
 pub use output::{MimeBundle, Output, StreamName};
 pub use page::{BadPage, Page, PageRequest};
+pub use schedule::{BadCronExpression, BadTimeZone, CronExpression, Schedule, TimeZoneName};
 pub use text_enum::UnknownWord;
 pub use user::{ApiKey, QuotaExceeded, QuotaKind, Quotas, Role, Tier, User};

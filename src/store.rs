@@ -9,7 +9,8 @@
 //!        │             └─ document_files ─── objects, document_publications
 //!        ├─ environments ── environment_packages
 //!        ├─ kernels ── kernel_segments ─── objects          servers: who holds kernels
-//!        └─ jobs ── job_events
+//!        ├─ schedules (of documents)
+//!        └─ jobs ── job_events, job_objects ─── objects
 //! ```
 
 mod database;
@@ -22,6 +23,7 @@ mod keys;
 mod migrations;
 mod objects;
 mod rows;
+mod schedules;
 mod servers;
 mod transaction;
 mod url;
@@ -31,9 +33,10 @@ pub use database::{Database, DatabaseOptions};
 pub use documents::{Attached, DocumentChange, DocumentError, NewDocument, NewFile, StoredFile};
 pub use environments::{EnvironmentError, InstalledPackage, NewEnvironment, Switch};
 pub use error::StoreError;
-pub use jobs::{Expired, JobError, Lease, LeaseLost, NewJob};
+pub use jobs::{Expired, JobError, JobObject, Lease, LeaseLost, NewJob};
 pub use kernels::{Asked, KernelError, KernelSave, KernelTake, NewKernel, Reach};
 pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};
 pub use objects::{ObjectError, ObjectInfo, Objects};
+pub use schedules::{Fired, NewSchedule, ScheduleError};
 pub use servers::Server;
 pub use users::NewUser;

@@ -9,7 +9,7 @@ use pymd::config::{AdminToken, Config, HttpConfig, Settings};
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
-use pymd::service::{CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts};
+use pymd::service::{CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, WorkConfig, Workspace, WorkspaceParts};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -62,6 +62,7 @@ impl Server {
                 trusted_hosts: Vec::new(),
                 cache_dir: config.cache_dir.clone(),
             })?,
+            work: WorkConfig::default(),
             data_dir: directory.path().to_owned(),
             cache_dir: config.cache_dir.clone(),
         })?;

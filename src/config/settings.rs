@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, Parser as _};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, ExecutorSettings, HttpSettings, KernelSettings, LimitSettings, ListenAddr, LogSettings, TokenText,
+    ConfigError, ExecutorSettings, HttpSettings, JobSettings, KernelSettings, LimitSettings, ListenAddr, LogSettings, TokenText,
 };
 
 /// `self` where it says something, else `below`, field by field.
@@ -67,6 +67,9 @@ pub struct Settings {
     /// `[http]`: what holds for every request.
     #[command(flatten)]
     pub http: HttpSettings,
+    /// `[jobs]`: work that goes on when nobody waits for it.
+    #[command(flatten)]
+    pub jobs: JobSettings,
     /// `[kernels]`: kernels that stay between cells.
     #[command(flatten)]
     pub kernels: KernelSettings,
@@ -101,6 +104,7 @@ impl Settings {
             limits: self.limits.or(below.limits),
             executor: self.executor.or(below.executor),
             http: self.http.or(below.http),
+            jobs: self.jobs.or(below.jobs),
             kernels: self.kernels.or(below.kernels),
             log: self.log.or(below.log),
         }

@@ -62,4 +62,6 @@ ids! {
     CheckpointId,
     /// A document.
     DocumentId,
+    /// A schedule of a document.
+    ScheduleId,
 }

@@ -19,7 +19,7 @@ macro_rules! migrations {
 
 /// Names and contents of the steps, in order.
 const MIGRATIONS: &[(&str, &str)] =
-    migrations!["0001_users", "0002_environments", "0003_jobs", "0004_documents", "0005_kernels"];
+    migrations!["0001_users", "0002_environments", "0003_jobs", "0004_documents", "0005_kernels", "0008_schedules"];
 
 impl Database {
     /// Names of the steps that make the tables, in order: files of `migrations/` without `.sql`.

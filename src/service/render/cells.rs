@@ -179,6 +179,9 @@ impl Run<'_> {
             let name = format!("cell {}", cell.index + 1);
             let request = CellRequest { code: cell.code.to_owned(), name, stdin: Vec::new(), limits };
             let is_last = number + 1 == self.cells.len() && self.keeper.is_none();
+            if let Some(watch) = self.watch {
+                watch.send(RenderEvent::CellStarted { cell: cell.index });
+            }
             let report;
             (kernel, report) = self.run_cell(before, request, is_last, cell.index).await?;
             left_bytes = left_bytes.saturating_sub(report.output_bytes);

@@ -217,8 +217,13 @@ pub(in crate::store) async fn end_job(
     );
     let update = update.bind(lease.job.to_string()).bind(lease.attempt).bind(state.as_str());
     let update = update.bind(result).bind(error).bind(micros(now()));
-    let ended = update.execute(write.on()).await?.rows_affected();
-    Ok(if ended == 0 { Err(LeaseLost) } else { Ok(()) })
+    if update.execute(write.on()).await?.rows_affected() == 0 {
+        return Ok(Err(LeaseLost));
+    }
+    // What it was to work on.
+    let free = sqlx::query("DELETE FROM job_objects WHERE job_id = $1 AND role <> 'result'");
+    free.bind(lease.job.to_string()).execute(write.on()).await?;
+    Ok(Ok(()))
 }
 
 /// The instant so long after another; the end of time, where that would be later.
