@@ -33,6 +33,8 @@ pub struct BadCronExpression {
 
 impl CronExpression {
     const MAX_BYTES: usize = 100;
+    /// The next time may lie in a gap that begins so much later.
+    const FARTHEST_GAP: SignedDuration = SignedDuration::from_hours(72);
     /// What cron's calendar repeats after.
     const STRETCH_DAYS: i64 = 8 * 366;
 
@@ -44,10 +46,14 @@ impl CronExpression {
     /// The first time after `after`; none where there never is one. It is looked for for up to 3,000 years, which may
     /// take a fifth of a second.
     pub fn next_after(&self, zone: &TimeZoneName, after: Timestamp) -> Option<Timestamp> {
-        let after = after.to_zoned(zone.zone.clone());
+        let start = after.to_zoned(zone.zone.clone());
         // A zone that leaves out a whole day (as Samoa's did in 2011) ends the search: it goes on behind the day.
-        let behind = || after.checked_add(Span::new().hours(26)).ok();
-        let next = self.next_zoned(&after).or_else(|| self.next_zoned(&behind()?));
+        let behind = || {
+            let set = zone.zone.following(after).next()?.timestamp();
+            let is_near = set.duration_since(after) < Self::FARTHEST_GAP;
+            is_near.then(|| self.cron.find_next_occurrence(&set.to_zoned(zone.zone.clone()), true).ok()).flatten()
+        };
+        let next = self.next_zoned(&start).or_else(behind);
         next.map(|next| next.timestamp())
     }
 
