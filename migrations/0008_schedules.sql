@@ -24,6 +24,8 @@ ALTER TABLE jobs ADD COLUMN schedule_id TEXT;
 ALTER TABLE jobs ADD COLUMN due_at BIGINT;
 
 CREATE UNIQUE INDEX jobs_due ON jobs (schedule_id, due_at) WHERE schedule_id IS NOT NULL;
+-- Whose turn it is.
+CREATE INDEX jobs_running ON jobs (user_id) WHERE state = 'running';
 CREATE INDEX jobs_ended ON jobs (user_id, finished_at, id) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE schedules (

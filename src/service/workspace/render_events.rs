@@ -25,11 +25,13 @@ pub(super) struct Teller<'a> {
     /// Cancelled when nothing more comes but what waits already.
     done: CancellationToken,
     left_bytes: usize,
+    /// The end of a cell that is told when all before is written, unless another comes.
+    latest: Option<Value>,
 }
 
 impl<'a> Teller<'a> {
     pub fn new(job: &'a JobContext) -> Self {
-        Self { job, done: CancellationToken::new(), left_bytes: MAX_BYTES }
+        Self { job, done: CancellationToken::new(), left_bytes: MAX_BYTES, latest: None }
     }
 
     /// To be cancelled when the render has ended: what waits then is told at once.
@@ -62,6 +64,9 @@ impl<'a> Teller<'a> {
                     Ok(()) => {}
                 }
             }
+            if let Some(latest) = self.latest.take() {
+                self.job.progress("cell", latest);
+            }
             due = Instant::now() + PAUSE;
             next = events.next().await;
         }
@@ -85,8 +90,7 @@ impl<'a> Teller<'a> {
             batch.push(json!({"event": "left_out", "cell": told["cell"]}));
         }
         if matches!(event, RenderEvent::CellDone { .. }) {
-            // The latest one only.
-            self.job.progress("cell", told);
+            self.latest = Some(told);
         }
     }
 }

@@ -253,7 +253,8 @@ impl Renders {
             "href": format!("/api/v1/jobs/{}/result", job.id()),
         });
         job.flush().await;
-        match workspace.0.database.finish_with_result(job.lease(), &result, &object, MAX_RESULTS).await {
+        let kept = workspace.0.database.finish_with_result(job.user(), job.lease(), &result, &object, MAX_RESULTS);
+        match kept.await {
             Ok(()) => Ok(result),
             Err(store::JobError::LeaseLost(_) | store::JobError::NotFound) => Err(JobError::Stopped),
             Err(error) => Err(JobError::internal(error)),

@@ -157,7 +157,7 @@ impl Database {
         Ok(write.commit().await?)
     }
 
-    /// Which of these keys of the object store files name: a hundred at a time.
+    /// Which of these keys of the object store are named by files, or by jobs that need or made them: a hundred at a time.
     ///
     /// # Errors
     /// The database's.

@@ -32,7 +32,7 @@ impl Database {
         let mut write = self.write().await?;
         lock_user(&mut write, new.user).await?;
         let job = insert_job(&mut write, new, most).await?;
-        insert(&mut write, &job, "content", content).await?;
+        insert(&mut write, (new.user, job.id), "content", content).await?;
         write.commit().await?;
         Ok(job)
     }
@@ -84,23 +84,24 @@ impl Database {
         Ok(files)
     }
 
-    /// Ends a job whose result is in the object store; `result` is what is said of it in the job's row. Of all results
+    /// Ends a job of the user whose result is in the object store; `result` is what is said of it in the job's row. Of all results
     /// of the user `most_bytes` are kept, the latest.
     ///
     /// # Errors
     /// [`JobError::LeaseLost`] when the job is over already, or has another worker: then nothing names the object.
     pub async fn finish_with_result(
         &self,
+        user: UserId,
         lease: &Lease,
         result: &serde_json::Value,
         object: &JobObject,
         most_bytes: u64,
     ) -> Result<(), JobError> {
         let mut write = self.write().await?;
+        // Of two jobs that end, one after the other makes room.
+        lock_user(&mut write, user).await?;
         end_job(&mut write, lease, &JobEnd::Succeeded(result.clone())).await??;
-        let row = sqlx::query(concat!("SELECT ", super::columns!(), " FROM jobs WHERE id = $1"));
-        let job = super::read(&row.bind(lease.job().to_string()).fetch_one(write.on()).await?)?;
-        insert(&mut write, &job, "result", object).await?;
+        insert(&mut write, (user, lease.job()), "result", object).await?;
         let trim = sqlx::query(
             "DELETE FROM job_objects WHERE role = 'result' AND job_id IN (
                 SELECT job_id FROM (
@@ -108,7 +109,7 @@ impl Database {
                     FROM job_objects WHERE user_id = $1 AND role = 'result'
                 ) results WHERE so_far > $2)",
         );
-        trim.bind(job.user_id.to_string()).bind(number(most_bytes)).execute(write.on()).await?;
+        trim.bind(user.to_string()).bind(number(most_bytes)).execute(write.on()).await?;
         Ok(write.commit().await?)
     }
 
@@ -136,12 +137,17 @@ pub(in crate::store) async fn hold_files(write: &mut Write, job: &Job, document:
     Ok(())
 }
 
-async fn insert(write: &mut Write, job: &Job, role: &str, object: &JobObject) -> Result<(), StoreError> {
+async fn insert(
+    write: &mut Write,
+    (user, job): (UserId, JobId),
+    role: &str,
+    object: &JobObject,
+) -> Result<(), StoreError> {
     let insert = sqlx::query(
         "INSERT INTO job_objects (job_id, role, name, user_id, object_key, size_bytes, sha256, created_at)
         VALUES ($1, $2, '', $3, $4, $5, '', $6)",
     );
-    let insert = insert.bind(job.id.to_string()).bind(role.to_owned()).bind(job.user_id.to_string());
+    let insert = insert.bind(job.to_string()).bind(role.to_owned()).bind(user.to_string());
     let insert = insert.bind(object.object_key.clone()).bind(number(object.size_bytes)).bind(micros(now()));
     insert.execute(write.on()).await?;
     Ok(())

@@ -103,8 +103,6 @@ async fn a_schedule_is_put_replaced_and_deleted(at: TestDatabase) {
     assert!(matches!(database.put_schedule(eve, id, &off, 5).await, Err(ScheduleError::NoDocument)));
     assert!(matches!(database.delete_schedule(eve, id).await, Err(ScheduleError::NotFound)));
     assert_eq!(database.schedules(eve, PageRequest::default()).await.unwrap().total, 0);
-    let quotas = database.tier_of(eve).await.unwrap().quotas;
-    assert!(quotas.environments > 0);
     let hers = database.create_environment(eve, &named("hers")).await.unwrap().id;
     let foreign = NewSchedule { environment_id: Some(hers), ..off };
     assert!(matches!(database.put_schedule(user, id, &foreign, 5).await, Err(ScheduleError::NoEnvironment)));
@@ -268,8 +266,8 @@ async fn the_results_of_a_user_make_room_for_each_other(at: TestDatabase) {
         let lease = SignedDuration::from_secs(60).unsigned_abs();
         let (_, lease) = database.claim("me", &["render"], lease).await.unwrap().unwrap();
         let object = pymd::store::JobObject { object_key: format!("jobs/{number}"), size_bytes: 40 };
-        database.finish_with_result(&lease, &json!({"href": "x"}), &object, 100).await.unwrap();
-        let again = database.finish_with_result(&lease, &json!(2), &object, 100).await;
+        database.finish_with_result(user, &lease, &json!({"href": "x"}), &object, 100).await.unwrap();
+        let again = database.finish_with_result(user, &lease, &json!(2), &object, 100).await;
         assert!(again.is_err(), "a result is written once");
     }
     let mut kept = Vec::new();
