@@ -9,7 +9,9 @@ use pymd::config::{AdminToken, Config, HttpConfig, Settings};
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
-use pymd::service::{CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, WorkConfig, Workspace, WorkspaceParts};
+use pymd::service::{
+    CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, WorkConfig, Workspace, WorkspaceParts,
+};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -53,7 +55,7 @@ impl Server {
         let database = runtime.block_on(Database::open(&url, &DatabaseOptions::default()))?;
         runtime.block_on(database.ensure_admin(token.expose()))?;
         let workspace = Workspace::open(WorkspaceParts {
-        kernels: KernelConfig::default(),
+            kernels: KernelConfig::default(),
             service: service.clone(),
             database,
             objects: Objects::open(&format!("file://{}", directory.path().join("objects").display()))?,

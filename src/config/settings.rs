@@ -8,7 +8,8 @@ use clap::{CommandFactory as _, Parser as _};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, ExecutorSettings, HttpSettings, JobSettings, KernelSettings, LimitSettings, ListenAddr, LogSettings, TokenText,
+    ConfigError, ExecutorSettings, HttpSettings, JobSettings, KernelSettings, LimitSettings, ListenAddr, LogSettings,
+    TokenText,
 };
 
 /// `self` where it says something, else `below`, field by field.

@@ -26,7 +26,9 @@ pub struct CronExpression {
 
 /// Text that is no expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}; an expression has five fields, like `30 6 * * MON-FRI`, or is `@hourly`, `@daily`, `@weekly`, `@monthly` or `@yearly`")]
+#[error(
+    "{reason}; an expression has five fields, like `30 6 * * MON-FRI`, or is `@hourly`, `@daily`, `@weekly`, `@monthly` or `@yearly`"
+)]
 pub struct BadCronExpression {
     reason: String,
 }

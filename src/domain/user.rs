@@ -204,7 +204,9 @@ impl fmt::Display for QuotaExceeded {
             QuotaKind::AttachedBytes => {
                 write!(f, "all files would take {wanted} bytes ({used} now), and your tier allows {allowed}")
             }
-            QuotaKind::Kernels => write!(f, "{used} kernels are there, and your tier allows {allowed}; delete some first"),
+            QuotaKind::Kernels => {
+                write!(f, "{used} kernels are there, and your tier allows {allowed}; delete some first")
+            }
             QuotaKind::KernelBytes => {
                 write!(f, "your kernels take {used} bytes, and your tier allows {allowed}; delete some first")
             }

@@ -39,8 +39,8 @@ use crate::domain::{
     CheckpointId, EnvironmentId, KernelAtRest, KernelHistory, KernelId, KernelInfo, LimitsRequest, UserId,
 };
 use crate::store::{Database, NewKernel, Objects, Server};
-use entry::{Birth, Root};
 pub(super) use entry::{Beginning, Entry, Turn};
+use entry::{Birth, Root};
 pub use execute::ExecuteCell;
 pub use introspect::At;
 

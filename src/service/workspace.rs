@@ -132,12 +132,7 @@ impl Workspace {
         Ok(Self(Arc::new(Inner {
             directories: Arc::new(directories),
             scripts: Scripts::open(&parts.cache_dir, parts.installer.clone())?,
-            kernels: Kernels::new(
-                parts.service.clone(),
-                parts.database.clone(),
-                parts.objects.clone(),
-                parts.kernels,
-            ),
+            kernels: Kernels::new(parts.service.clone(), parts.database.clone(), parts.objects.clone(), parts.kernels),
             service: parts.service,
             queue: Queue::new(parts.database.clone(), parts.work.queue()),
             work: parts.work,

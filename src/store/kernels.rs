@@ -124,8 +124,7 @@ impl Database {
     /// # Errors
     /// The user has no such kernel.
     pub async fn kernel(&self, user: UserId, id: KernelId) -> Result<(KernelInfo, KernelHistory), KernelError> {
-        let row =
-            sqlx::query(concat!("SELECT ", columns!(), ", history FROM kernels WHERE id = $1 AND user_id = $2"));
+        let row = sqlx::query(concat!("SELECT ", columns!(), ", history FROM kernels WHERE id = $1 AND user_id = $2"));
         let row = row.bind(id.to_string()).bind(user.to_string()).fetch_optional(self.pool()).await?;
         let row = row.ok_or(KernelError::NotFound)?;
         Ok((read(&row)?, row.json("history")?))

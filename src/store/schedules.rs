@@ -94,7 +94,8 @@ impl Database {
         lock_user(&mut write, user).await?;
         summary_in(&mut write, user, document).await?.ok_or(ScheduleError::NoDocument)?;
         if let Some(id) = new.environment_id {
-            let found = sqlx::query("SELECT id FROM environments WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL");
+            let found =
+                sqlx::query("SELECT id FROM environments WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL");
             let found = found.bind(id.to_string()).bind(user.to_string()).fetch_optional(write.on()).await?;
             found.ok_or(ScheduleError::NoEnvironment)?;
         }
@@ -147,8 +148,7 @@ impl Database {
     pub async fn schedules(&self, user: UserId, request: PageRequest) -> Result<Page<Schedule>, StoreError> {
         let total = sqlx::query("SELECT COUNT(*) AS total FROM schedules WHERE user_id = $1").bind(user.to_string());
         let total = total.fetch_one(self.pool()).await?.count("total")?;
-        let rows =
-            sqlx::query(concat!(schedules!(), "s.user_id = $1 ORDER BY s.created_at, s.id LIMIT $2 OFFSET $3"));
+        let rows = sqlx::query(concat!(schedules!(), "s.user_id = $1 ORDER BY s.created_at, s.id LIMIT $2 OFFSET $3"));
         let rows = rows.bind(user.to_string()).bind(i64::from(request.page_size())).bind(number(request.offset()));
         let rows = rows.fetch_all(self.pool()).await?;
         Ok(Page { items: rows.iter().map(read).collect::<Result<_, _>>()?, total, request })
@@ -241,10 +241,8 @@ fn read(row: &AnyRow) -> Result<Schedule, StoreError> {
 
 /// A schedule as it is in a transaction that holds the user, if it is still as it was read.
 async fn unchanged(write: &mut Write, seen: &Schedule) -> Result<Option<Schedule>, StoreError> {
-    let row = sqlx::query(concat!(
-        schedules!(),
-        "s.id = $1 AND s.enabled = 1 AND s.next_run_at = $2 AND s.updated_at = $3"
-    ));
+    let row =
+        sqlx::query(concat!(schedules!(), "s.id = $1 AND s.enabled = 1 AND s.next_run_at = $2 AND s.updated_at = $3"));
     let row = row.bind(seen.id.to_string()).bind(seen.next_run_at.map(micros)).bind(micros(seen.updated_at));
     row.fetch_optional(write.on()).await?.map(|row| read(&row)).transpose()
 }

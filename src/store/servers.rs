@@ -32,10 +32,7 @@ struct Inner {
 
 enum Presence {
     /// The lock on a file.
-    Lock {
-        file: PathBuf,
-        _locked: File,
-    },
+    Lock { file: PathBuf, _locked: File },
     /// Until then it may take itself for alive.
     Lease(Mutex<Instant>),
 }
@@ -163,4 +160,3 @@ fn is_locked(path: &Path) -> bool {
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
-

@@ -142,8 +142,7 @@ impl Entry {
         let kernel = fresh(service, &beginning, &birth.limits).await?;
         let (checkpoint, used_at) = (Some(kernel.checkpoint()), birth.created_at);
         let (head, history, root, kept) = (None, VecDeque::new(), None, Kept::default());
-        let entry =
-            Self::new(id, Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept });
+        let entry = Self::new(id, Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept });
         entry.now().hot = Some((kernel, Instant::now()));
         Ok(entry)
     }
@@ -377,12 +376,7 @@ impl Entry {
     }
 
     /// Begins anew.
-    pub(super) async fn restart(
-        &self,
-        service: &Service,
-        beginning: Beginning,
-        _: &Turn,
-    ) -> Result<(), ServiceError> {
+    pub(super) async fn restart(&self, service: &Service, beginning: Beginning, _: &Turn) -> Result<(), ServiceError> {
         let kernel = fresh(service, &beginning, &self.birth.limits).await?;
         let mut now = self.now();
         let history = std::mem::take(&mut now.history);

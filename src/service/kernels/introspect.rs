@@ -48,12 +48,7 @@ impl Kernels {
     }
 
     /// The answer, unless what the guest's objects do is in its way.
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        entry: &Entry,
-        ask: &str,
-        at: At,
-    ) -> Result<Option<T>, ServiceError> {
+    async fn ask<T: DeserializeOwned>(&self, entry: &Entry, ask: &str, at: At) -> Result<Option<T>, ServiceError> {
         if at.code.len() > MAX_CODE_BYTES {
             return Err(ServiceError::TooLarge { what: "the code".to_owned(), limit: MAX_CODE_BYTES as u64 });
         }

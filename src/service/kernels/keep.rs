@@ -56,8 +56,7 @@ struct Wanted {
 impl Wanted {
     fn of(entry: &Entry, then: KernelState) -> Self {
         let now = entry.now();
-        let mut states: Vec<_> =
-            now.history.iter().map(|behind| (behind.info.id, behind.checkpoint.clone())).collect();
+        let mut states: Vec<_> = now.history.iter().map(|behind| (behind.info.id, behind.checkpoint.clone())).collect();
         let is_there = |id| states.iter().any(|(known, _)| *known == id);
         if let (Some(head), Some(checkpoint)) = (now.head, &now.checkpoint)
             && !is_there(head)
@@ -65,7 +64,8 @@ impl Wanted {
         {
             states.insert(0, (head, checkpoint.clone()));
         }
-        let (is_dead, revision, head, checkpoint) = (now.state == KernelState::Dead, now.revision, now.head, now.checkpoint.clone());
+        let (is_dead, revision, head, checkpoint) =
+            (now.state == KernelState::Dead, now.revision, now.head, now.checkpoint.clone());
         let (root, checkpoint_id) = (now.root.clone(), now.checkpoint_id());
         let (size_bytes, used_at) = (now.size_bytes(), now.used_at());
         let checkpoints = now.history.iter().map(|behind| behind.info.clone()).collect();
@@ -149,7 +149,12 @@ impl Kernels {
     }
 
     /// States as a segment behind `before`, as an object below `place`.
-    async fn put(&self, place: &str, states: Vec<Checkpoint>, before: Option<Checkpoint>) -> Result<KernelSegment, SaveError> {
+    async fn put(
+        &self,
+        place: &str,
+        states: Vec<Checkpoint>,
+        before: Option<Checkpoint>,
+    ) -> Result<KernelSegment, SaveError> {
         // One holds all its bytes in memory.
         let _turn = self.0.packing.acquire().await;
         let count = states.len() as u64;

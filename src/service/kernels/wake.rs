@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use super::entry::{Behind, Beginning, Birth, Entry, Root, Woken};
 use super::Kernels;
+use super::entry::{Beginning, Behind, Birth, Entry, Root, Woken};
 use super::keep::{FORKS, IMAGES, Kept};
 use crate::backend::wasm::{Checkpoint, Digest, Ground, WakeError};
 use crate::domain::{CheckpointId, KernelHistory, KernelId, KernelSegment, KernelState, UserId};

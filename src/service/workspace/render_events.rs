@@ -12,6 +12,8 @@ use crate::service::RenderEvent;
 
 /// Events are written together, once in so long.
 const PAUSE: Duration = Duration::from_millis(100);
+/// When the render has ended, what waits is written with these pauses.
+const LAST_PAUSE: Duration = Duration::from_millis(20);
 /// And at most so many: who listens can hold more.
 const AT_ONCE: usize = 64;
 /// An event that has more JSON is left out.
@@ -34,20 +36,20 @@ impl<'a> Teller<'a> {
         Self { job, done: CancellationToken::new(), left_bytes: MAX_BYTES, latest: None }
     }
 
-    /// To be cancelled when the render has ended: what waits then is told at once.
+    /// To be cancelled when the render has ended: what waits then is told soon.
     pub fn done(&self) -> CancellationToken {
         self.done.clone()
     }
 
     /// Tells until the writer is gone.
     pub async fn tell(mut self, mut events: EventReceiver<RenderEvent>) -> Result<(), JobError> {
-        let mut due = Instant::now();
+        let (mut soon, mut due) = (Instant::now(), Instant::now());
         let mut next = events.next().await;
         while next.is_some() {
             // Texts join while they wait.
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
-                () = self.done.cancelled() => {}
+                () = self.done.cancelled() => tokio::time::sleep_until(soon).await,
             }
             let mut batch = Vec::new();
             while let Some(event) = next.take() {
@@ -67,7 +69,7 @@ impl<'a> Teller<'a> {
             if let Some(latest) = self.latest.take() {
                 self.job.progress("cell", latest);
             }
-            due = Instant::now() + PAUSE;
+            (soon, due) = (Instant::now() + LAST_PAUSE, Instant::now() + PAUSE);
             next = events.next().await;
         }
         Ok(())

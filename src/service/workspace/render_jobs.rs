@@ -12,9 +12,7 @@ use super::document_files::pieces;
 use super::render_events::Teller;
 use super::{RenderStored, Workspace};
 use crate::backend::event_channel;
-use crate::domain::{
-    Document, DocumentId, DocumentSummary, EnvironmentId, Job, JobId, JobState, UserId,
-};
+use crate::domain::{Document, DocumentId, DocumentSummary, EnvironmentId, Job, JobId, JobState, UserId};
 use crate::jobs::{Handler, JobContext, JobError};
 use crate::service::{Readiness, RenderReport, RenderRequest, RenderSender, ServiceError, off_the_server_threads};
 use crate::store::{self, JobObject, NewJob};

@@ -6,8 +6,7 @@ use crate::backend::wasm::EnvironmentBase;
 use crate::document;
 use crate::domain::{Environment, EnvironmentId, ExecuteReport, UserId};
 use crate::service::{
-    ExecuteRequest, RenderContext, RenderReport, RenderRequest, RenderSender, ServiceError,
-    off_the_server_threads,
+    ExecuteRequest, RenderContext, RenderReport, RenderRequest, RenderSender, ServiceError, off_the_server_threads,
 };
 
 impl Workspace {

@@ -67,8 +67,7 @@ impl Workspace {
         let least = SignedDuration::from_mins(i64::from(self.0.work.schedule_minutes));
         let (cron, zone) = (request.cron.clone(), request.time_zone.clone());
         let next_run_at = off_the_server_threads(move || first_run(&cron, &zone, least)).await?;
-        let next_run_at =
-            next_run_at.map_err(|message| ServiceError::Invalid { field: "cron".to_owned(), message })?;
+        let next_run_at = next_run_at.map_err(|message| ServiceError::Invalid { field: "cron".to_owned(), message })?;
         let PutSchedule { cron, time_zone, environment_id, fresh, enabled } = request;
         let new = NewSchedule { cron, time_zone, environment_id, fresh, enabled, next_run_at };
         let schedule = self.0.database.put_schedule(user, document, &new, MAX_SCHEDULES).await?;

@@ -63,8 +63,7 @@ impl Database {
     /// # Errors
     /// The database's.
     pub async fn job_content(&self, id: JobId) -> Result<Option<JobObject>, StoreError> {
-        let row =
-            sqlx::query("SELECT object_key, size_bytes FROM job_objects WHERE job_id = $1 AND role = 'content'");
+        let row = sqlx::query("SELECT object_key, size_bytes FROM job_objects WHERE job_id = $1 AND role = 'content'");
         let row = row.bind(id.to_string()).fetch_optional(self.pool()).await?;
         row.map(|row| read(&row)).transpose()
     }

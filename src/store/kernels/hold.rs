@@ -219,8 +219,7 @@ impl Database {
     ) -> Result<(), KernelError> {
         let mut write = self.write().await?;
         let key = keep_packages(&mut write, packages).await?;
-        let update =
-            sqlx::query("UPDATE kernels SET packages = $4 WHERE id = $1 AND server_id = $2 AND fence = $3");
+        let update = sqlx::query("UPDATE kernels SET packages = $4 WHERE id = $1 AND server_id = $2 AND fence = $3");
         let update = update.bind(id.to_string()).bind(server.id().to_owned()).bind(fence).bind(key);
         if update.execute(write.on()).await?.rows_affected() == 0 {
             return Err(KernelError::Lost);

@@ -16,7 +16,8 @@ const CELLS: [&str; 3] = [
     "log.write('two '); log.flush(); next(g); table = pd.DataFrame({'a': range(1000)})",
     "lost = open('lost', 'w+'); lost.write('unlinked'); lost.flush()\nimport os; os.unlink('lost')",
 ];
-const LOOK: &str = "log.seek(0); lost.seek(0); print(log.read(), next(g), lost.read(), int(table.a.sum()), os.listdir('.'))";
+const LOOK: &str =
+    "log.seek(0); lost.seek(0); print(log.read(), next(g), lost.read(), int(table.a.sum()), os.listdir('.'))";
 const SEEN: &str = "one two  2 unlinked 499500 ['log']\n";
 
 impl Notebook {
@@ -216,8 +217,7 @@ async fn an_object_store_that_is_away_comes_back() {
     let sleeper = notebook.another().await;
     notebook.prints(&sleeper, "y = 2").await;
     notebook.hibernate(&sleeper).await;
-    let (objects, away) =
-        (notebook.app.data_dir.path().join("objects"), notebook.app.data_dir.path().join("away"));
+    let (objects, away) = (notebook.app.data_dir.path().join("objects"), notebook.app.data_dir.path().join("away"));
     std::fs::rename(&objects, &away).unwrap();
     std::fs::write(&objects, "no directory").unwrap();
     assert_eq!(notebook.run("x += 1; print(x)").await, "2\n");

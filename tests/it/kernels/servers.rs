@@ -140,7 +140,8 @@ impl Process {
 
     async fn post(&self, path: &str, body: Value) -> Value {
         let (address, token) = self.server.address();
-        let request = self.client.post(format!("{address}{path}")).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let request =
+            self.client.post(format!("{address}{path}")).header(header::AUTHORIZATION, format!("Bearer {token}"));
         let answer = Answer::of(request.json(&body).send().await.unwrap()).await;
         assert!(answer.status.is_success(), "{}", answer.text);
         serde_json::from_str(&answer.text).unwrap()
@@ -160,7 +161,9 @@ async fn a_killed_server_loses_no_kernel_that_was_saved() {
     let first = Process::start(directory.path()).await;
     let made = first.post(KERNELS, json!({"name": "kept"})).await;
     let kernel = format!("{KERNELS}/{}", made["id"].as_str().unwrap());
-    first.post(&format!("{kernel}/execute"), json!({"code": "x = 41; f = open('f', 'w'); f.write('kept'); f.flush()"})).await;
+    first
+        .post(&format!("{kernel}/execute"), json!({"code": "x = 41; f = open('f', 'w'); f.write('kept'); f.flush()"}))
+        .await;
     while first.get(&kernel).await["saved"] != true {
         tokio::task::yield_now().await;
     }

@@ -1,9 +1,7 @@
 //! Schedules: one job for each time that one is due, and none where none should be.
 
 use jiff::{SignedDuration, Timestamp};
-use pymd::domain::{
-    DocumentFormat, DocumentId, DocumentSummary, JobEnd, JobState, PageRequest, Schedule, UserId,
-};
+use pymd::domain::{DocumentFormat, DocumentId, DocumentSummary, JobEnd, JobState, PageRequest, Schedule, UserId};
 use pymd::store::{Attached, Database, Fired, NewDocument, NewFile, NewJob, NewSchedule, ScheduleError};
 use serde_json::json;
 
@@ -95,7 +93,10 @@ async fn a_schedule_is_put_replaced_and_deleted(at: TestDatabase) {
     let off = NewSchedule { cron: "@daily".parse().unwrap(), enabled: false, ..new_schedule(quarter(2)) };
     let replaced = database.put_schedule(user, id, &off, 5).await.unwrap();
     assert_eq!((replaced.id, replaced.cron.as_str(), replaced.next_run_at), (put.id, "@daily", None));
-    assert_eq!((database.next_due().await.unwrap(), database.due_schedules(quarter(9), 9).await.unwrap()), (None, vec![]));
+    assert_eq!(
+        (database.next_due().await.unwrap(), database.due_schedules(quarter(9), 9).await.unwrap()),
+        (None, vec![])
+    );
     let page = database.schedules(user, PageRequest::default()).await.unwrap();
     assert_eq!((page.total, page.items), (1, vec![replaced]));
 
@@ -123,7 +124,8 @@ async fn a_time_that_is_due_gets_one_job_of_many_servers(at: TestDatabase) {
         async move { fire(&server, &seen, 2).await }
     });
     let fired = fired.await;
-    let jobs: Vec<_> = fired.iter().filter_map(|fired| if let Fired::Job(job) = fired { Some(job) } else { None }).collect();
+    let jobs: Vec<_> =
+        fired.iter().filter_map(|fired| if let Fired::Job(job) = fired { Some(job) } else { None }).collect();
     assert_eq!((jobs.len(), fired.iter().filter(|fired| **fired == Fired::Lost).count()), (1, 3), "{fired:?}");
     let schedule = database.schedule(user, id).await.unwrap();
     assert_eq!((schedule.next_run_at, schedule.last_job_id), (Some(quarter(2)), Some(jobs[0].id)));
@@ -182,7 +184,10 @@ async fn a_schedule_waits_for_its_last_run_and_for_its_user(at: TestDatabase) {
     assert!(reason(fire_at(&database, 3).await).contains("suspended"));
     database.set_suspended(user, None).await.unwrap();
     for _ in 0..5 {
-        database.enqueue(&NewJob { user, environment: None, kind: "x".to_owned(), request: json!(1) }, 5).await.unwrap();
+        database
+            .enqueue(&NewJob { user, environment: None, kind: "x".to_owned(), request: json!(1) }, 5)
+            .await
+            .unwrap();
     }
     assert!(reason(fire_at(&database, 4).await).contains("5 of your jobs"));
     let schedule = database.schedule(user, id).await.unwrap();

@@ -170,7 +170,16 @@ impl TestApp {
     pub fn builder() -> Builder {
         let limits = Limits { wall_ms: 20_000, ..Limits::default() };
         let service = ServiceConfig { limits, max_running: 8, max_queued: 8, ..ServiceConfig::default() };
-        Builder { service, http: HttpConfig::default(), ready: true, database_url: None, objects_url: None, index_urls: None, kernels: KernelConfig::default(), work: WorkConfig::default() }
+        Builder {
+            service,
+            http: HttpConfig::default(),
+            ready: true,
+            database_url: None,
+            objects_url: None,
+            index_urls: None,
+            kernels: KernelConfig::default(),
+            work: WorkConfig::default(),
+        }
     }
 
     /// A server as it comes.

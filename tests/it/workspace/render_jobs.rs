@@ -148,10 +148,12 @@ async fn a_stored_document_is_rendered_as_it_was_when_the_job_was_made() {
     assert_eq!(app.get(&path(&busy)).await.json()["state"], "cancelled");
     app.get(&format!("{}/result", path(&busy))).await.problem(409, "conflict");
     app.workspace.sweep_documents(hours).await.unwrap();
-    assert!(!app.data_dir.path().join("objects/files").exists() || {
-        let users = std::fs::read_dir(app.data_dir.path().join("objects/files")).unwrap();
-        users.flat_map(|user| std::fs::read_dir(user.unwrap().path()).unwrap()).count() == 0
-    });
+    assert!(
+        !app.data_dir.path().join("objects/files").exists() || {
+            let users = std::fs::read_dir(app.data_dir.path().join("objects/files")).unwrap();
+            users.flat_map(|user| std::fs::read_dir(user.unwrap().path()).unwrap()).count() == 0
+        }
+    );
     // By `POST`, too; and of nothing nothing.
     let job = later(&app, Method::POST, &format!("/api/v1/render/documents/{id}"), None).await;
     told(&app, &job).await;
@@ -203,7 +205,8 @@ async fn what_can_be_seen_to_be_wrong_becomes_no_render() {
         Answer::of(request.send().await.unwrap()).await.problem(422, "invalid_request");
     }
     // What shows only when it runs is the job's failure.
-    let job = later(&app, Method::POST, "/api/v1/render", Some(json!({"content": "---\nenvironment: none\n---\n"}))).await;
+    let job =
+        later(&app, Method::POST, "/api/v1/render", Some(json!({"content": "---\nenvironment: none\n---\n"}))).await;
     told(&app, &job).await;
     let failed = app.get(&path(&job)).await.json();
     assert_eq!(failed["state"], "failed");
