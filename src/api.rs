@@ -28,6 +28,7 @@ mod openapi;
 mod packages;
 mod render;
 mod request_id;
+mod schedules;
 mod server;
 mod sse;
 mod state;
@@ -85,7 +86,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(documents::duplicate))
         .routes(routes!(documents::restore))
         .routes(routes!(document_render::import))
-        .routes(routes!(document_render::render))
+        .routes(routes!(document_render::render, document_render::render_now))
         .routes(routes!(document_render::export))
         .routes(routes!(document_versions::list))
         .routes(routes!(document_versions::show))
@@ -93,9 +94,12 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(document_versions::restore))
         .routes(routes!(document_files::list))
         .routes(routes!(document_files::download, document_files::put, document_files::delete))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::show, schedules::put, schedules::delete))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::result))
         .routes(routes!(jobs::events))
         .routes(routes!(ws::connect))
         .routes(routes!(account::me))

@@ -6,6 +6,7 @@
 mod executions;
 mod executor;
 mod http;
+mod jobs;
 mod kernels;
 mod limits;
 mod listen;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 pub use executions::{ExecutionConfig, ExecutionSettings};
 pub use executor::{ExecutorConfig, ExecutorSettings};
 pub use http::{HttpConfig, HttpSettings};
+pub use jobs::{JobConfig, JobSettings};
 pub use kernels::KernelSettings;
 pub use limits::LimitSettings;
 pub use listen::ListenAddr;
@@ -61,6 +63,8 @@ pub struct Config {
     pub executions: ExecutionConfig,
     /// What holds for every request.
     pub http: HttpConfig,
+    /// Work that goes on when nobody waits for it.
+    pub jobs: JobConfig,
     /// Kernels that stay between cells.
     pub kernels: KernelPolicy,
     /// What is logged, and how.
@@ -154,6 +158,7 @@ impl Config {
             executor: settings.executor.resolve()?,
             executions: settings.executions.resolve()?,
             http: settings.http.resolve()?,
+            jobs: settings.jobs.resolve()?,
             kernels: settings.kernels.resolve()?,
             log: settings.log.resolve(),
         })

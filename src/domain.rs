@@ -16,6 +16,7 @@ mod lockfile;
 mod outcome;
 mod output;
 mod page;
+mod schedule;
 mod text_enum;
 mod user;
 
@@ -32,7 +33,7 @@ pub use execution::{
     Execution, ExecutionFilter, ExecutionGroup, ExecutionKind, ExecutionOutcome, ExecutionStats, KeptOutputs,
     OutcomeKind,
 };
-pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, UserId};
+pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, ScheduleId, UserId};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
 pub use kernel::{
@@ -44,5 +45,6 @@ pub use lockfile::{LockedPackage, LockedWheel, Lockfile};
 pub use outcome::Outcome;
 pub use output::{MimeBundle, Output, StreamName};
 pub use page::{BadPage, Page, PageRequest};
+pub use schedule::{BadCronExpression, BadTimeZone, CronExpression, Schedule, TimeZoneName};
 pub use text_enum::UnknownWord;
 pub use user::{ApiKey, QuotaExceeded, QuotaKind, Quotas, Role, Tier, User};

@@ -37,9 +37,10 @@ pub use scripts::Scripts;
 pub use shares::{Share, Shares};
 pub use validate::{ValidateReport, ValidateRequest};
 pub use workspace::{
-    AddPackages, CloneEnvironment, CreateDocument, CreateEnvironment, ExportFormat, Exported, FileList, ImportDocument,
-    ImportRequirements, ImportedDocument, InstallRequest, OpenFile, PackageList, PutFile, RenderStored, TEMPLATES,
-    TagList, Template, UpdateDocument, UpdateEnvironment, VersionDiff, Workspace, WorkspaceParts,
+    AddPackages, Clock, CloneEnvironment, CreateDocument, CreateEnvironment, ExportFormat, Exported, FileList,
+    ImportDocument, ImportRequirements, ImportedDocument, InstallRequest, JobResult, OpenFile, PackageList, PutFile,
+    PutSchedule, RenderStored, TEMPLATES, TagList, Template, UpdateDocument, UpdateEnvironment, VersionDiff,
+    WorkConfig, Workspace, WorkspaceParts,
 };
 
 use crate::backend::wasm::Sandbox;

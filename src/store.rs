@@ -10,7 +10,8 @@
 //!        ├─ environments ── environment_packages
 //!        ├─ kernels ── kernel_segments ─── objects          servers: who holds kernels
 //!        ├─ executions ── execution_outputs
-//!        └─ jobs ── job_events
+//!        ├─ schedules (of documents)
+//!        └─ jobs ── job_events, job_objects ─── objects
 //! ```
 
 mod database;
@@ -24,6 +25,7 @@ mod keys;
 mod migrations;
 mod objects;
 mod rows;
+mod schedules;
 mod servers;
 mod transaction;
 mod url;
@@ -34,9 +36,10 @@ pub use documents::{Attached, DocumentChange, DocumentError, NewDocument, NewFil
 pub use environments::{EnvironmentError, InstalledPackage, NewEnvironment, Switch};
 pub use error::StoreError;
 pub use executions::{NewExecution, NewOutputs};
-pub use jobs::{Expired, JobError, Lease, LeaseLost, NewJob};
+pub use jobs::{Expired, JobError, JobObject, Lease, LeaseLost, NewJob};
 pub use kernels::{Asked, KernelError, KernelSave, KernelTake, NewKernel, Reach};
 pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};
 pub use objects::{ObjectError, ObjectInfo, Objects};
+pub use schedules::{Fired, NewSchedule, ScheduleError};
 pub use servers::Server;
 pub use users::NewUser;

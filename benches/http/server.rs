@@ -6,11 +6,13 @@ use std::time::Duration;
 use pymd::api::{self, App};
 use pymd::backend::wasm::SandboxConfig;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
+use pymd::domain::KernelPolicy;
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
 use pymd::service::{
-    CreateEnvironment, ExecutionConfig, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts,
+    CreateEnvironment, ExecutionConfig, Service, ServiceConfig, UpdateEnvironment, WorkConfig, Workspace,
+    WorkspaceParts,
 };
 use pymd::store::{Database, DatabaseOptions, Objects};
 use tempfile::TempDir;
@@ -65,6 +67,7 @@ impl Server {
                 cache_dir: config.cache_dir.clone(),
             })?,
             executions: ExecutionConfig::default(),
+            work: WorkConfig::default(),
             data_dir: directory.path().to_owned(),
             cache_dir: config.cache_dir.clone(),
         })?;

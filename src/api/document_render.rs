@@ -10,10 +10,10 @@ use utoipa::IntoParams;
 
 use super::document_files::attachment;
 use super::error::Problems;
-use super::extract::{ApiBytes, ApiPath, ApiQuery, Caller, WantsEvents};
+use super::extract::{ApiBytes, ApiPath, ApiQuery, Caller, PrefersAsync, WantsEvents};
 use super::request_id::RequestId;
-use super::{ApiError, App, render};
-use crate::domain::{DocumentId, DocumentTitle};
+use super::{ApiError, App, jobs, render};
+use crate::domain::{DocumentId, DocumentTitle, Job, UserId};
 use crate::service::{ExportFormat, ImportDocument, ImportedDocument, RenderFormat, RenderReport, RenderStored};
 
 /// How a stored document is rendered.
@@ -62,24 +62,59 @@ pub struct ImportQuery {
 /// Render a stored document.
 ///
 /// Its cells find its files in their working directory, to be read. With `Accept: text/event-stream` the answer is a
-/// stream of events, as for `render`.
+/// stream of events, as for `render`. With `Prefer: respond-async` it is 202 with a job at once, for the document and
+/// its files as they are now.
 #[utoipa::path(get, path = "/api/v1/render/documents/{id}", tag = "documents",
     params(("id" = DocumentId, Path), RenderQuery), responses(
     (status = 200, description = "The rendered document; how its cells ended is in it",
-     content((RenderReport = "application/json"), (String = "text/event-stream"))), Problems))]
+     content((RenderReport = "application/json"), (String = "text/event-stream"))),
+    (status = 202, description = "The job, with `Prefer: respond-async`", body = Job), Problems))]
 pub async fn render(
     State(app): State<App>,
     Caller(user): Caller,
     WantsEvents(wants_events): WantsEvents,
+    PrefersAsync(later): PrefersAsync,
     request_id: RequestId,
     ApiPath(id): ApiPath<DocumentId>,
     ApiQuery(query): ApiQuery<RenderQuery>,
 ) -> Result<Response, ApiError> {
+    answer(app, user.id, (wants_events, later), request_id, id, query).await
+}
+
+/// Render a stored document: as `GET` does, for those who would not have a `GET` do work.
+#[utoipa::path(post, path = "/api/v1/render/documents/{id}", tag = "documents",
+    operation_id = "render_document_now", params(("id" = DocumentId, Path), RenderQuery), responses(
+    (status = 200, description = "The rendered document; how its cells ended is in it",
+     content((RenderReport = "application/json"), (String = "text/event-stream"))),
+    (status = 202, description = "The job, with `Prefer: respond-async`", body = Job), Problems))]
+pub async fn render_now(
+    State(app): State<App>,
+    Caller(user): Caller,
+    WantsEvents(wants_events): WantsEvents,
+    PrefersAsync(later): PrefersAsync,
+    request_id: RequestId,
+    ApiPath(id): ApiPath<DocumentId>,
+    ApiQuery(query): ApiQuery<RenderQuery>,
+) -> Result<Response, ApiError> {
+    answer(app, user.id, (wants_events, later), request_id, id, query).await
+}
+
+async fn answer(
+    app: App,
+    user: UserId,
+    (wants_events, later): (bool, bool),
+    request_id: RequestId,
+    id: DocumentId,
+    query: RenderQuery,
+) -> Result<Response, ApiError> {
     let RenderQuery { format, fresh, show_code, standalone } = query;
     let options = RenderStored { format, fresh, show_code, standalone };
     let workspace = app.workspace().clone();
+    if later {
+        return Ok(jobs::accepted(app.run(workspace.render_document_later(user, id, options)).await?));
+    }
     render::answer(app, wants_events, request_id, move |watch| async move {
-        workspace.render_document(user.id, id, options, watch).await
+        workspace.render_document(user, id, options, watch).await
     })
     .await
 }

@@ -1,8 +1,9 @@
 //! `/api/v1/jobs`: work that goes on when nobody waits for it, and its events.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt as _, stream};
@@ -15,7 +16,7 @@ use super::request_id::RequestId;
 use super::{ApiError, App, sse};
 use crate::domain::{Job, JobEvent, JobId, JobState, UserId};
 use crate::jobs::SubscribeError;
-use crate::service::ServiceError;
+use crate::service::{JobResult, ServiceError};
 
 /// What an `EventSource` sends when it comes back.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -109,6 +110,26 @@ pub async fn cancel(
     ApiPath(id): ApiPath<JobId>,
 ) -> Result<Json<Job>, ApiError> {
     Ok(Json(app.workspace().cancel_job(user.id, id).await?))
+}
+
+/// What came of a job that succeeded: what the request would have answered without `Prefer: respond-async`.
+///
+/// A long one is not in the job itself, and of those only the latest 512 MiB are kept.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/result", tag = "jobs", operation_id = "job_result",
+    params(("id" = JobId, Path)), responses(
+    (status = 200, description = "The result: a `RenderReport` or an `InstallReport`", body = Object), Problems))]
+pub async fn result(
+    State(app): State<App>,
+    Caller(user): Caller,
+    ApiPath(id): ApiPath<JobId>,
+) -> Result<Response, ApiError> {
+    Ok(match app.workspace().job_result(user.id, id).await? {
+        JobResult::Row(result) => Json(result).into_response(),
+        JobResult::Object(content, size_bytes) => {
+            let headers = [(CONTENT_TYPE, "application/json".to_owned()), (CONTENT_LENGTH, size_bytes.to_string())];
+            (headers, Body::from_stream(content)).into_response()
+        }
+    })
 }
 
 /// The events of a job as they happen, from the first one or from the one after `after`, and at last `done` with the

@@ -8,11 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::Problems;
-use super::extract::{ApiJson, Caller, WantsEvents};
+use super::extract::{ApiJson, Caller, PrefersAsync, WantsEvents};
 use super::request_id::RequestId;
-use super::{ApiError, App, sse};
+use super::{ApiError, App, jobs, sse};
 use crate::backend::event_channel;
-use crate::domain::{Event, UserId};
+use crate::domain::{Event, Job, UserId};
 use crate::metrics;
 use crate::service::{
     CellStatus, CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ServiceError, ValidateReport,
@@ -44,17 +44,25 @@ pub struct CellEnd {
 /// With `Accept: text/event-stream` the answer is a stream of events: `output`, `update_display` and `clear_output`
 /// as they happen (the data is a `CellEvent`), `cell` at a cell's end (`CellEnd`), and at last `done` with the report
 /// or `problem` with a problem. Closing the connection ends the document.
+///
+/// With `Prefer: respond-async` the answer is 202 with a job at once: its events have the same shapes (`event` says
+/// which, `cell_started` besides), its result is what this would have answered.
 #[utoipa::path(post, path = "/api/v1/render", tag = "run", request_body = RenderRequest, responses(
     (status = 200, description = "The rendered document; how its cells ended is in it",
      content((RenderReport = "application/json"), (String = "text/event-stream"))),
+    (status = 202, description = "The job, with `Prefer: respond-async`", body = Job),
     Problems))]
 pub async fn render(
     State(app): State<App>,
     Caller(user): Caller,
+    PrefersAsync(later): PrefersAsync,
     WantsEvents(wants_events): WantsEvents,
     id: RequestId,
     ApiJson(request): ApiJson<RenderRequest>,
 ) -> Result<Response, ApiError> {
+    if later {
+        return Ok(jobs::accepted(app.run(app.workspace().render_later(user.id, request)).await?));
+    }
     answer_request(app, user.id, wants_events, id, request).await
 }
 
@@ -96,9 +104,15 @@ pub(super) async fn answer<W: Future<Output = Result<RenderReport, ServiceError>
     }
     let (sender, receiver) = event_channel();
     let events = stream::unfold(receiver, |mut receiver| async {
-        let event = match receiver.next().await? {
-            RenderEvent::Output { cell, event } => sse::event(sse::name(&event), &CellEvent { cell, event }),
-            RenderEvent::CellDone { cell, summary } => sse::event("cell", &CellEnd { cell, summary }),
+        let event = loop {
+            match receiver.next().await? {
+                // Whoever waits sees by the last cell's end which one runs.
+                RenderEvent::CellStarted { .. } => {}
+                RenderEvent::Output { cell, event } => {
+                    break sse::event(sse::name(&event), &CellEvent { cell, event });
+                }
+                RenderEvent::CellDone { cell, summary } => break sse::event("cell", &CellEnd { cell, summary }),
+            }
         };
         Some((event, receiver))
     });

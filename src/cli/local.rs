@@ -7,11 +7,11 @@ use super::failure::Failure;
 use super::flags::LimitFlags;
 use super::progress;
 use crate::backend::wasm::{EnvironmentBase, SandboxConfig};
-use crate::config::{self, AdminToken, Config};
+use crate::config::{self, AdminToken, Config, JobConfig};
 use crate::domain::User;
 use crate::service::install::{InstallConfig, Installer};
 use crate::service::prepare::{PrepareRequest, prepare};
-use crate::service::{ExecutionConfig, Service, ServiceConfig, Workspace, WorkspaceParts};
+use crate::service::{ExecutionConfig, Service, ServiceConfig, WorkConfig, Workspace, WorkspaceParts};
 use crate::store::{Database, DatabaseOptions, Objects};
 
 /// What stands for standard input and output.
@@ -82,6 +82,7 @@ pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, 
         executions: executions(config),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
+        work: work(config),
     })?;
     Ok((workspace, admin))
 }
@@ -135,4 +136,10 @@ pub fn write_text(path: Option<&Path>, text: &str) -> Result<(), Failure> {
             written.map_err(|error| Failure::file("write", Path::new("standard output"), &error))
         }
     }
+}
+
+/// What goes on when nobody waits for it, as it is set.
+pub fn work(config: &Config) -> WorkConfig {
+    let JobConfig { renders, lease_ms, schedule_minutes } = config.jobs;
+    WorkConfig { renders, lease_ms, schedule_minutes }
 }

@@ -19,7 +19,7 @@ use crate::config::{AdminToken, Config, Settings};
 use crate::jobs::Runner;
 use crate::metrics::Metrics;
 use crate::service::prepare::{PrepareRequest, prepare};
-use crate::service::{Workspace, WorkspaceParts};
+use crate::service::{Clock, Workspace, WorkspaceParts};
 use crate::store::{Database, DatabaseOptions, Objects};
 use crate::telemetry;
 
@@ -78,6 +78,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         executions: local::executions(&config),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
+        work: local::work(&config),
     })?;
     let app = App::new(workspace.clone(), token.clone(), config.http, Metrics::install()?);
     let listen = config.listen()?;
@@ -107,7 +108,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
 }
 
 /// Brings the runtime up, then takes jobs: none can be done before.
-async fn prepare_in_background(workspace: Workspace, config: Config) -> Option<Runner> {
+async fn prepare_in_background(workspace: Workspace, config: Config) -> Option<(Runner, Clock)> {
     let request = PrepareRequest {
         cache_dir: config.cache_dir.clone(),
         index_url: config.index_url(),
@@ -133,17 +134,19 @@ async fn prepare_in_background(workspace: Workspace, config: Config) -> Option<R
         }
     }
     let runner = Runner::start(workspace.queue(), workspace.handlers(), &owner());
+    let clock = workspace.start_clock();
     tokio::spawn(sweep_now_and_then(workspace));
-    Some(runner)
+    Some((runner, clock))
 }
 
 /// Waits until the server is to stop, and then until the jobs have ended or were given back.
-async fn end_jobs(mut preparing: JoinHandle<Option<Runner>>, shutdown: CancellationToken) {
+async fn end_jobs(mut preparing: JoinHandle<Option<(Runner, Clock)>>, shutdown: CancellationToken) {
     shutdown.cancelled().await;
     if !preparing.is_finished() {
         preparing.abort();
     }
-    if let Ok(Some(runner)) = (&mut preparing).await {
+    if let Ok(Some((runner, clock))) = (&mut preparing).await {
+        drop(clock);
         runner.shutdown().await;
     }
 }

@@ -8,8 +8,8 @@ use clap::{CommandFactory as _, Parser as _};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, ExecutionSettings, ExecutorSettings, HttpSettings, KernelSettings, LimitSettings, ListenAddr,
-    LogSettings, TokenText,
+    ConfigError, ExecutionSettings, ExecutorSettings, HttpSettings, JobSettings, KernelSettings, LimitSettings,
+    ListenAddr, LogSettings, TokenText,
 };
 
 /// `self` where it says something, else `below`, field by field.
@@ -71,6 +71,9 @@ pub struct Settings {
     /// `[http]`: what holds for every request.
     #[command(flatten)]
     pub http: HttpSettings,
+    /// `[jobs]`: work that goes on when nobody waits for it.
+    #[command(flatten)]
+    pub jobs: JobSettings,
     /// `[kernels]`: kernels that stay between cells.
     #[command(flatten)]
     pub kernels: KernelSettings,
@@ -106,6 +109,7 @@ impl Settings {
             executor: self.executor.or(below.executor),
             executions: self.executions.or(below.executions),
             http: self.http.or(below.http),
+            jobs: self.jobs.or(below.jobs),
             kernels: self.kernels.or(below.kernels),
             log: self.log.or(below.log),
         }

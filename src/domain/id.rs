@@ -64,6 +64,8 @@ ids! {
     DocumentId,
     /// A cell that ran.
     ExecutionId,
+    /// A schedule of a document.
+    ScheduleId,
 }
 
 impl ExecutionId {

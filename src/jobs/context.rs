@@ -63,12 +63,21 @@ impl JobContext {
     /// # Errors
     /// [`JobError::Stopped`] when the job is not this handler's any more; the database's, as [`JobError::Internal`].
     pub async fn event(&self, event: impl Into<Value> + Send) -> Result<(), JobError> {
-        let event = event.into();
-        let bytes = event.to_string().len();
-        if bytes > MAX_EVENT_BYTES {
-            return Err(JobError::EventTooLarge { bytes, limit: MAX_EVENT_BYTES });
+        self.events(vec![event.into()]).await
+    }
+
+    /// The same for some events, in this order: all of them are written, or none.
+    ///
+    /// # Errors
+    /// As [`JobContext::event`].
+    pub async fn events(&self, events: Vec<Value>) -> Result<(), JobError> {
+        for event in &events {
+            let bytes = event.to_string().len();
+            if bytes > MAX_EVENT_BYTES {
+                return Err(JobError::EventTooLarge { bytes, limit: MAX_EVENT_BYTES });
+            }
         }
-        self.recorder.write(Some(event)).await.map_err(|error| match error {
+        self.recorder.write(events).await.map_err(|error| match error {
             store::JobError::LeaseLost(_) | store::JobError::NotFound => {
                 self.token.cancel();
                 JobError::Stopped

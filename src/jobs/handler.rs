@@ -73,7 +73,14 @@ impl<H: Handler> AnyHandler for H {
 
 /// The handlers of a server, by the kind of job.
 #[derive(Clone, Default)]
-pub struct Handlers(BTreeMap<&'static str, Arc<dyn AnyHandler>>);
+pub struct Handlers(BTreeMap<&'static str, Entry>);
+
+#[derive(Clone)]
+struct Entry {
+    handler: Arc<dyn AnyHandler>,
+    /// How many jobs of the kind go on at once, where it does not share the room of the others.
+    room: Option<usize>,
+}
 
 impl fmt::Debug for Handlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,15 +97,24 @@ impl Handlers {
     /// One more, or another one for its kind. A server only takes jobs of kinds that it has handlers for.
     #[must_use]
     pub fn with(mut self, kind: &'static str, handler: impl Handler) -> Self {
-        self.0.insert(kind, Arc::new(handler));
+        self.0.insert(kind, Entry { handler: Arc::new(handler), room: None });
         self
     }
 
-    pub(super) fn kinds(&self) -> Vec<&'static str> {
-        self.0.keys().copied().collect()
+    /// The same for a kind with room of its own: at most `at_once` go on together, whatever else does, and they take no
+    /// room from the other kinds.
+    #[must_use]
+    pub fn with_room(mut self, kind: &'static str, handler: impl Handler, at_once: usize) -> Self {
+        self.0.insert(kind, Entry { handler: Arc::new(handler), room: Some(at_once) });
+        self
+    }
+
+    /// The kinds, and what room each has of its own.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (&'static str, Option<usize>)> {
+        self.0.iter().map(|(kind, entry)| (*kind, entry.room))
     }
 
     pub(super) fn get(&self, kind: &str) -> Option<Arc<dyn AnyHandler>> {
-        self.0.get(kind).cloned()
+        self.0.get(kind).map(|entry| entry.handler.clone())
     }
 }

@@ -8,7 +8,7 @@ pub(super) const LAST_WORD: Duration = Duration::from_secs(5);
 /// How the queue works.
 #[derive(Debug, Clone)]
 pub struct QueueOptions {
-    /// Jobs that a runner works on at once. Default: 4.
+    /// Jobs that a runner works on at once, besides those of kinds with room of their own. Default: 4.
     pub concurrency: usize,
     /// Jobs of one user that wait or run; more are refused. Default: 32.
     pub open_jobs: u64,

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use super::QueueOptions;
 use super::hub::{Hub, Update};
 use super::subscription::{SubscribeError, Subscription};
-use crate::domain::{Job, JobEvent, JobId, UserId};
-use crate::store::{Database, JobError, NewJob};
+use crate::domain::{DocumentId, DocumentSummary, Job, JobEvent, JobId, UserId};
+use crate::store::{Database, JobError, JobObject, NewJob};
 
 /// The queue. Cloning shares it.
 #[derive(Clone)]
@@ -43,6 +43,41 @@ impl Queue {
         let job = self.database.enqueue(new, self.options.open_jobs).await?;
         self.bell.notify_one();
         Ok(job)
+    }
+
+    /// As [`Queue::enqueue`], for a job whose text is in the object store.
+    ///
+    /// # Errors
+    /// As [`Queue::enqueue`].
+    pub async fn enqueue_with_content(&self, new: &NewJob, content: &JobObject) -> Result<Job, JobError> {
+        let job = self.database.enqueue_with_content(new, content, self.options.open_jobs).await?;
+        self.bell.notify_one();
+        Ok(job)
+    }
+
+    /// As [`Queue::enqueue`], for a job about a stored document; see [`Database::enqueue_of_document`].
+    ///
+    /// # Errors
+    /// As [`Queue::enqueue`], and when the user has no such document.
+    pub async fn enqueue_of_document(
+        &self,
+        user: UserId,
+        document: DocumentId,
+        describe: impl FnOnce(&DocumentSummary) -> NewJob + Send,
+    ) -> Result<Job, JobError> {
+        let job = self.database.enqueue_of_document(user, document, describe, self.options.open_jobs).await?;
+        self.bell.notify_one();
+        Ok(job)
+    }
+
+    /// Jobs of one user that may wait or run.
+    pub fn open_jobs(&self) -> u64 {
+        self.options.open_jobs
+    }
+
+    /// Says that there may be a job to begin.
+    pub fn ring(&self) {
+        self.bell.notify_one();
     }
 
     /// Says that the user does not want a job any more, and returns it as it is now. One that waits is cancelled at

@@ -86,15 +86,15 @@ impl Recorder {
         }
     }
 
-    /// Writes what progress there is, and then the event. When this returns, it is in the database.
-    pub async fn write(&self, event: Option<Value>) -> Result<(), JobError> {
+    /// Writes what progress there is, and then the events. When this returns, they are in the database.
+    pub async fn write(&self, told: impl IntoIterator<Item = Value>) -> Result<(), JobError> {
         let _turn = self.turn.lock().await;
         let mut events: Vec<Value> = {
             let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.due = Instant::now() + self.interval;
             progress.pending.drain(..).map(|(_, event)| event).collect()
         };
-        events.extend(event);
+        events.extend(told);
         if events.is_empty() {
             return Ok(());
         }

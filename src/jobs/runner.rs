@@ -1,5 +1,8 @@
 //! Takes jobs out of the queue, so many at once, and works on them.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -47,21 +50,32 @@ impl Drop for Runner {
 }
 
 async fn work(queue: Queue, handlers: Handlers, owner: String, stop: CancellationToken) {
-    let kinds = handlers.kinds();
+    let lanes = Lane::all(&handlers, queue.options.concurrency);
     let lease = queue.options.lease();
     let server_stops = CancellationToken::new();
     let mut runs = JoinSet::new();
     let mut poll = tokio::time::interval(queue.options.poll());
     poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.is_cancelled() {
-        while runs.len() < queue.options.concurrency && !stop.is_cancelled() {
+        while !stop.is_cancelled() {
+            let kinds = with_room(&lanes);
+            if kinds.is_empty() {
+                break;
+            }
             let asked = Instant::now();
             // A claim that takes longer is over before it is known.
             match tokio::time::timeout(lease, queue.database.claim(&owner, &kinds, lease)).await {
                 Ok(Ok(Some((job, lease)))) => {
-                    // Only jobs of kinds with a handler were asked for.
-                    if let Some(handler) = handlers.get(&job.kind) {
-                        runs.spawn(Run::new(queue.clone(), job, lease, asked).work(handler, server_stops.clone()));
+                    // Only jobs of kinds with a handler and with room were asked for.
+                    if let Some(handler) = handlers.get(&job.kind)
+                        && let Some(lane) = lanes.iter().find(|lane| lane.kinds.contains(&job.kind.as_str()))
+                    {
+                        let place = Arc::clone(&lane.room).try_acquire_owned();
+                        let run = Run::new(queue.clone(), job, lease, asked).work(handler, server_stops.clone());
+                        runs.spawn(async move {
+                            run.await;
+                            drop(place);
+                        });
                     }
                 }
                 Ok(Ok(None)) => break,
@@ -75,7 +89,7 @@ async fn work(queue: Queue, handlers: Handlers, owner: String, stop: Cancellatio
                 }
             }
         }
-        let is_free = runs.len() < queue.options.concurrency;
+        let is_free = !with_room(&lanes).is_empty();
         tokio::select! {
             () = stop.cancelled() => {}
             Some(ended) = runs.join_next() => report(ended),
@@ -84,6 +98,30 @@ async fn work(queue: Queue, handlers: Handlers, owner: String, stop: Cancellatio
         }
     }
     drain(&queue, runs, &server_stops).await;
+}
+
+/// Kinds of jobs that share room.
+struct Lane {
+    kinds: Vec<&'static str>,
+    room: Arc<Semaphore>,
+}
+
+impl Lane {
+    fn new(kinds: Vec<&'static str>, room: usize) -> Self {
+        Self { kinds, room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))) }
+    }
+
+    /// Those with room of their own, and one of all others.
+    fn all(handlers: &Handlers, shared: usize) -> Vec<Self> {
+        let others = handlers.kinds().filter(|(_, own)| own.is_none()).map(|(kind, _)| kind).collect();
+        let own = handlers.kinds().filter_map(|(kind, own)| Some(Self::new(vec![kind], own?)));
+        own.chain([Self::new(others, shared)]).collect()
+    }
+}
+
+/// The kinds of which one more may be begun.
+fn with_room(lanes: &[Lane]) -> Vec<&'static str> {
+    lanes.iter().filter(|lane| lane.room.available_permits() > 0).flat_map(|lane| lane.kinds.iter().copied()).collect()
 }
 
 /// Waits for the jobs that run, and ends those that take too long.

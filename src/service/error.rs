@@ -7,7 +7,9 @@ use crate::backend::wasm::SandboxError;
 use crate::domain::{LimitError, QuotaExceeded, QuotaKind};
 use crate::packages::generation::GenerationError;
 use crate::packages::resolver::ResolveError;
-use crate::store::{CreateKeyError, DocumentError, EnvironmentError, JobError, KernelError, ObjectError, StoreError};
+use crate::store::{
+    CreateKeyError, DocumentError, EnvironmentError, JobError, KernelError, ObjectError, ScheduleError, StoreError,
+};
 
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -213,6 +215,20 @@ impl From<KernelError> for ServiceError {
     }
 }
 
+impl From<ScheduleError> for ServiceError {
+    fn from(error: ScheduleError) -> Self {
+        match error {
+            ScheduleError::NotFound => Self::NotFound { what: "schedule" },
+            ScheduleError::NoDocument => Self::NotFound { what: "document" },
+            ScheduleError::NoEnvironment => {
+                Self::Invalid { field: "environment_id".to_owned(), message: error.to_string() }
+            }
+            ScheduleError::TooMany { .. } => Self::Conflict { message: error.to_string() },
+            ScheduleError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<ObjectError> for ServiceError {
     fn from(error: ObjectError) -> Self {
         match error {
@@ -229,6 +245,7 @@ impl From<JobError> for ServiceError {
     fn from(error: JobError) -> Self {
         match error {
             JobError::NotFound => Self::NotFound { what: "job" },
+            JobError::NoDocument => Self::NotFound { what: "document" },
             JobError::TooMany { open } => Self::TooMany { what: format!("{open} jobs") },
             JobError::Store(error) => error.into(),
             error @ JobError::LeaseLost(_) => Self::internal(&error),

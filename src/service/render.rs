@@ -132,6 +132,11 @@ pub struct RenderReport {
 /// What happens during a render.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RenderEvent {
+    /// A cell begins to run.
+    CellStarted {
+        /// The cell's number, from 0.
+        cell: usize,
+    },
     /// A cell shows something.
     Output {
         /// The cell's number, from 0.

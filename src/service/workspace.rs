@@ -12,8 +12,11 @@ mod environments;
 mod jobs;
 mod kernels;
 mod packages;
+mod render_events;
+mod render_jobs;
 mod report;
 mod run;
+mod schedules;
 mod sweep;
 mod templates;
 
@@ -28,7 +31,11 @@ pub use documents::{CreateDocument, TagList, UpdateDocument};
 pub use environments::{CloneEnvironment, CreateEnvironment, UpdateEnvironment};
 pub use jobs::InstallRequest;
 pub use packages::{AddPackages, ImportRequirements, PackageList};
+pub use render_jobs::JobResult;
+pub use schedules::{Clock, PutSchedule};
 pub use templates::{TEMPLATES, Template};
+
+use tokio::sync::Notify;
 
 use super::install::{InstallError, Installer};
 use super::scripts::Scripts;
@@ -58,6 +65,9 @@ struct Inner {
     kernels: Kernels,
     executions: Executions,
     queue: Queue,
+    work: WorkConfig,
+    /// Rings when a schedule was put.
+    clock: Notify,
     /// (Among servers, the database's compare-and-set decides; taking turns spares the loser its work.)
     turns: Turns<EnvironmentId>,
     /// Changes of environments that somebody waits for.
@@ -85,6 +95,33 @@ pub struct WorkspaceParts {
     pub data_dir: PathBuf,
     /// The directory of what can be made again.
     pub cache_dir: PathBuf,
+    /// What goes on when nobody waits for it.
+    pub work: WorkConfig,
+}
+
+/// What goes on when nobody waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkConfig {
+    /// Jobs of renders that go on at once in this server. Default: 4.
+    pub renders: usize,
+    /// A server that was not heard of for so long, in milliseconds, loses its jobs to another. Default: 15,000.
+    pub lease_ms: u64,
+    /// A schedule must not fire more often than once in so many minutes. Default: 15.
+    pub schedule_minutes: u32,
+}
+
+impl Default for WorkConfig {
+    fn default() -> Self {
+        Self { renders: 4, lease_ms: 15_000, schedule_minutes: 15 }
+    }
+}
+
+impl WorkConfig {
+    fn queue(self) -> QueueOptions {
+        let default = QueueOptions::default();
+        let heartbeat_ms = (self.lease_ms / 5).min(default.heartbeat_ms);
+        QueueOptions { lease_ms: self.lease_ms, heartbeat_ms, ..default }
+    }
 }
 
 impl Workspace {
@@ -107,7 +144,9 @@ impl Workspace {
             ),
             executions,
             service: parts.service,
-            queue: Queue::new(parts.database.clone(), QueueOptions::default()),
+            queue: Queue::new(parts.database.clone(), parts.work.queue()),
+            work: parts.work,
+            clock: Notify::new(),
             database: parts.database,
             objects: parts.objects,
             installer: parts.installer,

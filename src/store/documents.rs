@@ -24,6 +24,7 @@ use crate::domain::{
 };
 
 pub use files::{Attached, NewFile, StoredFile};
+pub(super) use look::summary_in;
 
 /// A document to be made.
 #[derive(Debug, Clone)]

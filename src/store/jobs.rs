@@ -4,6 +4,7 @@
 //! any more loses it, and the job goes back to the queue. Each claim has a greater number than the one before, and only
 //! the last one's holder may write: a worker that was thought dead and comes back changes nothing.
 
+mod objects;
 mod work;
 
 use jiff::Timestamp;
@@ -13,14 +14,19 @@ use sqlx::any::AnyRow;
 use super::Database;
 use super::error::StoreError;
 use super::rows::{Columns as _, clean, json, micros, now, number};
+use super::transaction::Write;
 use super::users::lock_user;
 use crate::domain::{EnvironmentId, Job, JobEvent, JobId, JobState, Page, PageRequest, UserId};
 
+pub use objects::JobObject;
+pub(super) use objects::hold_files;
 pub(super) use work::end_job;
 pub use work::{Expired, Lease, LeaseLost};
 
 /// A kind's name is not longer.
 const MAX_KIND_BYTES: usize = 64;
+/// Of a user's jobs that are over so many are kept, the latest.
+const MAX_ENDED: i64 = 1000;
 /// Events of one answer.
 const MAX_EVENTS: u32 = 1000;
 
@@ -49,6 +55,9 @@ pub enum JobError {
         /// How many there are.
         open: u64,
     },
+    /// The user has no such document.
+    #[error("there is no such document")]
+    NoDocument,
     /// The job has another worker now, or is over.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
@@ -78,42 +87,9 @@ impl Database {
     /// # Errors
     /// [`JobError::TooMany`].
     pub async fn enqueue(&self, new: &NewJob, most: u64) -> Result<Job, JobError> {
-        let job = Job {
-            id: JobId::new(),
-            user_id: new.user,
-            environment_id: new.environment,
-            kind: clean(&new.kind, MAX_KIND_BYTES),
-            request: new.request.clone(),
-            state: JobState::Queued,
-            last_event: 0,
-            result: None,
-            error: None,
-            cancel_requested: false,
-            created_at: now(),
-            started_at: None,
-            finished_at: None,
-        };
         let mut write = self.write().await?;
         lock_user(&mut write, new.user).await?;
-        let open =
-            sqlx::query("SELECT COUNT(*) AS open FROM jobs WHERE user_id = $1 AND state IN ('queued', 'running')");
-        let open = open.bind(new.user.to_string()).fetch_one(write.on()).await?.count("open")?;
-        if open >= most {
-            return Err(JobError::TooMany { open });
-        }
-        sqlx::query(
-            "INSERT INTO jobs (id, user_id, environment_id, kind, request, state, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(job.id.to_string())
-        .bind(job.user_id.to_string())
-        .bind(job.environment_id.map(|id| id.to_string()))
-        .bind(job.kind.clone())
-        .bind(json(&job.request)?)
-        .bind(job.state.as_str())
-        .bind(micros(job.created_at))
-        .execute(write.on())
-        .await?;
+        let job = insert_job(&mut write, new, most).await?;
         write.commit().await?;
         Ok(job)
     }
@@ -207,6 +183,50 @@ impl Database {
         write.commit().await?;
         Ok(deleted)
     }
+}
+
+/// Puts a job in the queue, in a transaction that holds the user. The eldest of those that are over make room.
+pub(super) async fn insert_job(write: &mut Write, new: &NewJob, most: u64) -> Result<Job, JobError> {
+    let job = Job {
+        id: JobId::new(),
+        user_id: new.user,
+        environment_id: new.environment,
+        kind: clean(&new.kind, MAX_KIND_BYTES),
+        request: new.request.clone(),
+        state: JobState::Queued,
+        last_event: 0,
+        result: None,
+        error: None,
+        cancel_requested: false,
+        created_at: now(),
+        started_at: None,
+        finished_at: None,
+    };
+    let open = sqlx::query("SELECT COUNT(*) AS open FROM jobs WHERE user_id = $1 AND state IN ('queued', 'running')");
+    let open = open.bind(new.user.to_string()).fetch_one(write.on()).await?.count("open")?;
+    if open >= most {
+        return Err(JobError::TooMany { open });
+    }
+    sqlx::query(
+        "INSERT INTO jobs (id, user_id, environment_id, kind, request, state, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(job.id.to_string())
+    .bind(job.user_id.to_string())
+    .bind(job.environment_id.map(|id| id.to_string()))
+    .bind(job.kind.clone())
+    .bind(json(&job.request)?)
+    .bind(job.state.as_str())
+    .bind(micros(job.created_at))
+    .execute(write.on())
+    .await?;
+    // Several, for those of earlier servers.
+    let trim = sqlx::query(
+        "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE user_id = $1 AND finished_at IS NOT NULL
+            ORDER BY finished_at DESC, id DESC LIMIT 10 OFFSET $2)",
+    );
+    trim.bind(new.user.to_string()).bind(MAX_ENDED).execute(write.on()).await?;
+    Ok(job)
 }
 
 /// The job in a row.

@@ -18,8 +18,15 @@ macro_rules! migrations {
 }
 
 /// Names and contents of the steps, in order.
-const MIGRATIONS: &[(&str, &str)] =
-    migrations!["0001_users", "0002_environments", "0003_jobs", "0004_documents", "0005_kernels", "0006_executions"];
+const MIGRATIONS: &[(&str, &str)] = migrations![
+    "0001_users",
+    "0002_environments",
+    "0003_jobs",
+    "0004_documents",
+    "0005_kernels",
+    "0006_executions",
+    "0007_schedules"
+];
 
 impl Database {
     /// Names of the steps that make the tables, in order: files of `migrations/` without `.sql`.

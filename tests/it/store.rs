@@ -8,6 +8,7 @@ mod jobs;
 mod keys;
 mod objects;
 mod opening;
+mod schedules;
 mod users;
 
 use std::sync::Arc;

@@ -10,7 +10,9 @@ mod kernels;
 mod killed;
 mod packages;
 mod real;
+mod render_jobs;
 mod running;
+mod schedules;
 mod stored_renders;
 
 use pymd::domain::InstallReport;
@@ -87,6 +89,14 @@ impl World {
         };
         list["packages"].as_array().unwrap().iter().map(name).collect()
     }
+}
+
+/// Keeps a document, and tells its id.
+async fn stored(app: &TestApp, title: &str, content: &str) -> String {
+    let answer = app.post("/api/v1/documents", &json!({"title": title, "content": content})).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    let made: Value = serde_json::from_str(&answer.text).unwrap();
+    made["id"].as_str().unwrap().to_owned()
 }
 
 /// A wheel of one module that needs these.

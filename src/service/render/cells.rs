@@ -181,6 +181,9 @@ impl Run<'_> {
             let name = format!("cell {}", cell.index + 1);
             let request = CellRequest { code: cell.code.to_owned(), name, stdin: Vec::new(), limits };
             let is_last = number + 1 == self.cells.len() && self.keeper.is_none();
+            if let Some(watch) = self.watch {
+                watch.send(RenderEvent::CellStarted { cell: cell.index });
+            }
             let about = RecordedCell {
                 index: Some(cell.index as u64),
                 label: cell.options.label.as_deref(),

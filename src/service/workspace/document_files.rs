@@ -12,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::Workspace;
+use super::render_jobs::JOBS;
 use crate::domain::{AttachedFile, DocumentId, FilePath, UserId};
 use crate::service::{ServiceError, off_the_server_threads};
-use crate::store::{Attached, NewFile, StoredFile};
+use crate::store::{Attached, NewFile, Objects, StoredFile};
 
 /// What the objects of files lie below.
 const FILES: &str = "files";
@@ -124,23 +125,7 @@ impl Workspace {
         path: &FilePath,
     ) -> Result<OpenFile, ServiceError> {
         let StoredFile { file, object_key } = self.0.database.attached_file(user, id, path).await?;
-        let (objects, size) = (self.0.objects.clone(), file.size_bytes);
-        let first = objects.get_range(&object_key, 0..size.min(PIECE_BYTES)).await?;
-        let rest = stream::try_unfold(size.min(PIECE_BYTES), move |at| {
-            let (objects, key) = (objects.clone(), object_key.clone());
-            async move {
-                let end = size.min(at.saturating_add(PIECE_BYTES));
-                if at >= end {
-                    return Ok(None);
-                }
-                let piece = objects.get_range(&key, at..end).await.map_err(|error| {
-                    tracing::error!(%error, "a file breaks off");
-                    io::Error::other(error)
-                })?;
-                Ok(Some((piece, end)))
-            }
-        });
-        let content = stream::once(async move { Ok(first) }).chain(rest).boxed();
+        let content = pieces(&self.0.objects, object_key, file.size_bytes).await?;
         Ok(OpenFile { file, content })
     }
 
@@ -157,7 +142,7 @@ impl Workspace {
         Ok(self.0.database.detach_file(user, id, path).await?)
     }
 
-    /// Removes for good, as of `now`, what was in the bin for long, and objects that no file names any more.
+    /// Removes for good, as of `now`, what was in the bin for long, and objects that no file and no job names any more.
     ///
     /// # Errors
     /// The database's or the object store's.
@@ -167,15 +152,42 @@ impl Workspace {
         while inner.database.purge_deleted_documents(before(BIN_AGE), PURGED).await? == u64::from(PURGED) {}
         inner.objects.sweep(GRACE).await?;
         let old = before(GRACE);
-        let found = inner.objects.list(Some(FILES))?;
-        let found = found.try_filter(|object| std::future::ready(object.modified_at < old));
-        let mut found = found.map_ok(|object| object.key).try_chunks(ASKED_AT_ONCE);
-        while let Some(keys) = found.try_next().await.map_err(|error| error.1)? {
-            let named = inner.database.objects_of_files(&keys).await?;
-            for key in keys.iter().filter(|key| !named.contains(*key)) {
-                inner.objects.delete(key).await?;
+        for below in [FILES, JOBS] {
+            let found = inner.objects.list(Some(below))?;
+            let found = found.try_filter(|object| std::future::ready(object.modified_at < old));
+            let mut found = found.map_ok(|object| object.key).try_chunks(ASKED_AT_ONCE);
+            while let Some(keys) = found.try_next().await.map_err(|error| error.1)? {
+                let named = inner.database.objects_of_files(&keys).await?;
+                for key in keys.iter().filter(|key| !named.contains(*key)) {
+                    inner.objects.delete(key).await?;
+                }
             }
         }
         Ok(())
     }
+}
+
+/// An object in pieces, of which the first is read already: a store that does not answer is found before.
+pub(super) async fn pieces(
+    objects: &Objects,
+    key: String,
+    size: u64,
+) -> Result<BoxStream<'static, io::Result<Vec<u8>>>, ServiceError> {
+    let objects = objects.clone();
+    let first = objects.get_range(&key, 0..size.min(PIECE_BYTES)).await?;
+    let rest = stream::try_unfold(size.min(PIECE_BYTES), move |at| {
+        let (objects, key) = (objects.clone(), key.clone());
+        async move {
+            let end = size.min(at.saturating_add(PIECE_BYTES));
+            if at >= end {
+                return Ok(None);
+            }
+            let piece = objects.get_range(&key, at..end).await.map_err(|error| {
+                tracing::error!(%error, "an object breaks off");
+                io::Error::other(error)
+            })?;
+            Ok(Some((piece, end)))
+        }
+    });
+    Ok(stream::once(async move { Ok(first) }).chain(rest).boxed())
 }

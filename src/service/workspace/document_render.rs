@@ -22,7 +22,7 @@ const MAX_SHOWN_BYTES: u64 = 256 << 20;
 const FETCHED_AT_ONCE: usize = 8;
 
 /// How a stored document is rendered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenderStored {
     /// To what; absent: to the document's own format.
     pub format: Option<RenderFormat>,
@@ -93,11 +93,24 @@ impl Workspace {
         watch: Option<RenderSender>,
     ) -> Result<RenderReport, ServiceError> {
         let document = self.document(user, id).await?;
+        let files = self.0.database.attached_files(user, id).await?;
+        self.render_stored(user, document, files, options, watch).await
+    }
+
+    /// Renders a document with these files.
+    pub(super) async fn render_stored(
+        &self,
+        user: UserId,
+        document: Document,
+        files: Vec<StoredFile>,
+        options: RenderStored,
+        watch: Option<RenderSender>,
+    ) -> Result<RenderReport, ServiceError> {
         let own = match document.summary.render_format {
             DocumentFormat::Html => RenderFormat::Html,
             DocumentFormat::Markdown => RenderFormat::Markdown,
         };
-        let context = self.context(user, &document, watch).await?;
+        let context = self.context(user, &document, files, watch).await?;
         let request = RenderRequest {
             content: document.content,
             format: options.format.unwrap_or(own),
@@ -129,7 +142,8 @@ impl Workspace {
                 off_the_server_threads(move || document::python_script(&document::parse(&text)).into_bytes()).await?
             }
             _ => {
-                let context = self.context(user, &document, None).await?;
+                let files = self.0.database.attached_files(user, id).await?;
+                let context = self.context(user, &document, files, None).await?;
                 let title = document.summary.title.to_string();
                 let request = RenderRequest { content: document.content, ..RenderRequest::default() };
                 let ran = self.0.service.run_document(request, context).await?;
@@ -144,6 +158,7 @@ impl Workspace {
         &self,
         user: UserId,
         document: &Document,
+        files: Vec<StoredFile>,
         watch: Option<RenderSender>,
     ) -> Result<RenderContext, ServiceError> {
         let place = self.place_for(user, document.summary.environment_id, &document.content).await;
@@ -153,7 +168,6 @@ impl Workspace {
             },
             error => error,
         })?;
-        let files = self.0.database.attached_files(user, document.summary.id).await?;
         let attached = attached(&self.0.objects, files)?;
         let recording = Some(self.rendering(user, environment, Some(document.summary.id)));
         Ok(RenderContext { environment: base, owner: Some(user), attached, watch, recording })

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::change::{Addition, Watch};
+use super::render_jobs::{RENDER, Renders};
 use super::{AddPackages, ImportRequirements, Workspace};
 use crate::domain::{EnvironmentId, FailedReport, InstallEvent, Job, JobId, JobState, Page, PageRequest, UserId};
 use crate::jobs::{Handler, Handlers, JobContext, JobError, Queue};
@@ -40,7 +41,11 @@ impl Workspace {
 
     /// What does the jobs.
     pub fn handlers(&self) -> Handlers {
-        Handlers::new().with(INSTALL, Installs(self.clone()))
+        Handlers::new().with(INSTALL, Installs(self.clone())).with_room(
+            RENDER,
+            Renders(self.clone()),
+            self.0.work.renders,
+        )
     }
 
     /// Installs packages as a job.

@@ -157,7 +157,7 @@ impl Database {
         Ok(write.commit().await?)
     }
 
-    /// Which of these keys of the object store files name: a hundred at a time.
+    /// Which of these keys of the object store are named by files, or by jobs that need or made them: a hundred at a time.
     ///
     /// # Errors
     /// The database's.
@@ -166,8 +166,10 @@ impl Database {
         for keys in keys.chunks(100) {
             // Nothing but numbers of placeholders is put in.
             let select = format!(
-                "SELECT DISTINCT object_key FROM document_files WHERE object_key IN {}",
-                placeholders(1, keys.len())
+                "SELECT object_key FROM document_files WHERE object_key IN {keys}
+                UNION SELECT o.object_key FROM job_objects o JOIN jobs j ON j.id = o.job_id
+                WHERE o.object_key IN {keys} AND (o.role = 'result' OR j.state IN ('queued', 'running'))",
+                keys = placeholders(1, keys.len())
             );
             let mut select = sqlx::query(AssertSqlSafe(select));
             for key in keys {

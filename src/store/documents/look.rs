@@ -66,6 +66,21 @@ pub(super) async fn current_version(write: &mut Write, user: UserId, id: Documen
     Ok(row.ok_or(DocumentError::NotFound)?.count("version")?)
 }
 
+/// A document of the user, that is not in the bin, without its text, in a transaction that is going on.
+pub(in crate::store) async fn summary_in(
+    write: &mut Write,
+    user: UserId,
+    id: DocumentId,
+) -> Result<Option<DocumentSummary>, StoreError> {
+    let row = sqlx::query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM documents d WHERE d.id = $1 AND d.user_id = $2 AND d.deleted_at IS NULL"
+    ));
+    let row = row.bind(id.to_string()).bind(user.to_string()).fetch_optional(write.on()).await?;
+    row.map(|row| read(&row)).transpose()
+}
+
 /// The document in a row that has the `columns!`.
 pub(super) fn read(row: &AnyRow) -> Result<DocumentSummary, StoreError> {
     Ok(DocumentSummary {

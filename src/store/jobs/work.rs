@@ -51,8 +51,9 @@ pub struct Expired {
 }
 
 impl Database {
-    /// Takes the eldest job of these kinds out of the queue, if there is one, for `lease`; of an environment in which one
-    /// goes on already, none: it would only wait. `owner` says who, for those who look.
+    /// Takes a job of these kinds out of the queue, if there is one, for `lease`: the eldest of the user of whom the fewest
+    /// go on, so that who has many does not hold up the others. Of an environment in which one goes on already none is
+    /// taken: it would only wait. `owner` says who, for those who look.
     ///
     /// # Errors
     /// The database's.
@@ -71,11 +72,13 @@ impl Database {
         let kind_placeholders: Vec<_> = (4..kinds.len() + 4).map(|number| format!("${number}")).collect();
         let update = format!(
             "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_owner = $1, lease_until = $2,
-                started_at = COALESCE(started_at, $3)
+                -- It may have been made while this was on its way.
+                started_at = COALESCE(started_at, CASE WHEN created_at > $3 THEN created_at ELSE $3 END)
             WHERE id = (SELECT id FROM jobs waiting WHERE state = 'queued' AND kind IN ({})
                 AND NOT EXISTS (SELECT 1 FROM jobs runs
                     WHERE runs.state = 'running' AND runs.environment_id = waiting.environment_id)
-                ORDER BY created_at, id LIMIT 1 {skip})
+                ORDER BY (SELECT COUNT(*) FROM jobs own WHERE own.state = 'running' AND own.user_id = waiting.user_id),
+                    created_at, id LIMIT 1 {skip})
             RETURNING attempt, {}",
             kind_placeholders.join(", "),
             columns!(),
@@ -217,8 +220,13 @@ pub(in crate::store) async fn end_job(
     );
     let update = update.bind(lease.job.to_string()).bind(lease.attempt).bind(state.as_str());
     let update = update.bind(result).bind(error).bind(micros(now()));
-    let ended = update.execute(write.on()).await?.rows_affected();
-    Ok(if ended == 0 { Err(LeaseLost) } else { Ok(()) })
+    if update.execute(write.on()).await?.rows_affected() == 0 {
+        return Ok(Err(LeaseLost));
+    }
+    // What it was to work on.
+    let free = sqlx::query("DELETE FROM job_objects WHERE job_id = $1 AND role <> 'result'");
+    free.bind(lease.job.to_string()).execute(write.on()).await?;
+    Ok(Ok(()))
 }
 
 /// The instant so long after another; the end of time, where that would be later.

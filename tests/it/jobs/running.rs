@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pymd::domain::JobState;
-use pymd::jobs::{JobError, QueueOptions};
+use pymd::jobs::{Handlers, JobContext, JobError, QueueOptions, Runner};
 use serde_json::json;
 use tokio::sync::{Barrier, mpsc};
 
-use super::support::{Place, quick, runner, stopping_runner};
+use super::support::{Place, Work, quick, runner, stopping_runner};
 use crate::databases::{TestDatabase, on_both_databases};
 
 on_both_databases![
@@ -19,6 +19,7 @@ on_both_databases![
     our_own_fault_is_not_shown_to_the_user,
     a_handler_that_panics_fails_its_job_and_no_other,
     no_more_jobs_run_at_once_than_allowed,
+    a_kind_with_room_of_its_own_holds_up_no_other,
     a_runner_takes_only_jobs_that_it_has_a_handler_for,
     two_servers_share_the_jobs_and_each_runs_once,
     old_jobs_go,
@@ -107,6 +108,34 @@ async fn no_more_jobs_run_at_once_than_allowed(at: TestDatabase) {
         assert_eq!(place.ended(&queue, id).await.state, JobState::Succeeded);
     }
     assert_eq!(seen.load(Ordering::SeqCst), 2);
+}
+
+async fn a_kind_with_room_of_its_own_holds_up_no_other(at: TestDatabase) {
+    let place = Place::new(at).await;
+    let queue = place.queue(QueueOptions { concurrency: 1, ..quick() }).await;
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let waits = Work(move |job: JobContext| {
+        begun.send(job.id()).unwrap();
+        async move {
+            job.token().cancelled().await;
+            Err(JobError::Stopped)
+        }
+    });
+    let work = Work(|_| async { Ok(json!("done")) });
+    let _runner = Runner::start(&queue, Handlers::new().with("work", work).with_room("long", waits, 2), "test");
+    let mut long = Vec::new();
+    for _ in 0..3 {
+        long.push(place.enqueue(&queue, "long").await);
+    }
+    let first = [begins.recv().await.unwrap(), begins.recv().await.unwrap()];
+    // The shared room is one, and free each time.
+    for _ in 0..3 {
+        let id = place.enqueue(&queue, "work").await;
+        assert_eq!(place.ended(&queue, id).await.state, JobState::Succeeded);
+    }
+    assert!(begins.try_recv().is_err(), "two at once");
+    queue.cancel(place.user, first[0]).await.unwrap();
+    assert!(!first.contains(&begins.recv().await.unwrap()));
 }
 
 async fn a_runner_takes_only_jobs_that_it_has_a_handler_for(at: TestDatabase) {

@@ -82,7 +82,7 @@ pub fn quick() -> QueueOptions {
 }
 
 /// A handler out of a closure.
-struct Work<F>(F);
+pub struct Work<F>(pub F);
 
 impl<F, Fut> Handler for Work<F>
 where

@@ -16,6 +16,8 @@ on_both_databases![
     a_job_goes_its_way,
     each_job_is_claimed_once,
     the_eldest_of_the_asked_kinds_is_claimed,
+    users_take_turns,
+    only_the_latest_of_many_ended_jobs_are_kept,
     a_worker_that_was_thought_dead_changes_nothing,
     a_job_that_ends_its_workers_is_given_up,
     a_released_job_waits_again_and_is_not_given_up,
@@ -99,6 +101,33 @@ async fn the_eldest_of_the_asked_kinds_is_claimed(at: TestDatabase) {
     assert_eq!(claim(&["nothing"]).await, None);
     assert_eq!(claim(&["install"]).await, Some(ids[3]));
     assert_eq!(claim(&["install"]).await, None);
+}
+
+async fn users_take_turns(at: TestDatabase) {
+    let database = at.open().await;
+    let (many, few) = (new_user(&database).await.id, new_user(&database).await.id);
+    let mut ids = Vec::new();
+    for user in [many, many, many, few, few] {
+        ids.push(enqueue(&database, user).await);
+    }
+    for next in [0, 3, 1, 4, 2] {
+        let (job, _) = database.claim("me", &["install"], LONG).await.unwrap().unwrap();
+        assert_eq!(job.id, ids[next]);
+    }
+}
+
+async fn only_the_latest_of_many_ended_jobs_are_kept(at: TestDatabase) {
+    let database = at.open().await;
+    let user = new_user(&database).await.id;
+    let mut ids = Vec::new();
+    for _ in 0..1003 {
+        let id = enqueue(&database, user).await;
+        database.request_cancel(user, id).await.unwrap();
+        ids.push(id);
+    }
+    assert_eq!(database.jobs(user, None, PageRequest::default()).await.unwrap().total, 1001);
+    assert!(matches!(database.job(user, ids[0]).await, Err(JobError::NotFound)));
+    database.job(user, ids[2]).await.unwrap();
 }
 
 async fn a_worker_that_was_thought_dead_changes_nothing(at: TestDatabase) {

@@ -8,7 +8,7 @@ use pymd::domain::{KernelPolicy, Limits};
 use pymd::jobs::Runner;
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
-use pymd::service::{ExecutionConfig, Service, ServiceConfig, Workspace, WorkspaceParts};
+use pymd::service::{Clock, ExecutionConfig, Service, ServiceConfig, WorkConfig, Workspace, WorkspaceParts};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ pub struct Builder {
     index_urls: Option<Vec<Url>>,
     kernels: KernelPolicy,
     executions: ExecutionConfig,
+    work: WorkConfig,
 }
 
 impl Builder {
@@ -90,6 +91,12 @@ impl Builder {
         self
     }
 
+    /// What goes on when nobody waits for it.
+    pub fn work(mut self, work: WorkConfig) -> Self {
+        self.work = work;
+        self
+    }
+
     /// Without a runtime.
     pub fn preparing(mut self) -> Self {
         self.ready = false;
@@ -126,15 +133,17 @@ impl Builder {
             executions: self.executions,
             data_dir: data_dir.path().to_owned(),
             cache_dir,
+            work: self.work,
         })
         .unwrap();
         let runner = self.ready.then(|| Runner::start(workspace.queue(), workspace.handlers(), "the test's server"));
+        let clock = self.ready.then(|| workspace.start_clock());
         let app = App::new(workspace.clone(), token, self.http, Metrics::install().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(app, listener, shutdown.clone()));
-        TestApp { host, service, workspace, data_dir, runner, shutdown, server, client: client() }
+        TestApp { host, service, workspace, data_dir, runner, clock, shutdown, server, client: client() }
     }
 }
 
@@ -157,6 +166,7 @@ pub struct TestApp {
     /// Where it keeps things.
     pub data_dir: TempDir,
     runner: Option<Runner>,
+    clock: Option<Clock>,
     /// Cancelled, it stops.
     pub shutdown: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
@@ -177,6 +187,7 @@ impl TestApp {
             index_urls: None,
             kernels: KernelPolicy::default(),
             executions: ExecutionConfig::default(),
+            work: WorkConfig::default(),
         }
     }
 
@@ -267,6 +278,7 @@ impl TestApp {
     /// Waits for the server's end.
     pub async fn wait(self) {
         tokio::time::timeout(Duration::from_secs(20), self.server).await.unwrap().unwrap().unwrap();
+        drop(self.clock);
         if let Some(runner) = self.runner {
             runner.shutdown().await;
         }

@@ -5,16 +5,10 @@ use std::io::Read as _;
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::stored;
 use crate::support::{Answer, TestApp};
 
 const IMPORT: &str = "/api/v1/documents/import";
-
-async fn stored(app: &TestApp, title: &str, content: &str) -> String {
-    let answer = app.post("/api/v1/documents", &json!({"title": title, "content": content})).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
-    let made: Value = serde_json::from_str(&answer.text).unwrap();
-    made["id"].as_str().unwrap().to_owned()
-}
 
 fn statuses(report: &Value) -> Vec<&str> {
     report["cells"].as_array().unwrap().iter().map(|cell| cell["status"].as_str().unwrap()).collect()
