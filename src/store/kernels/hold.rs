@@ -202,7 +202,11 @@ impl Database {
     /// The database's.
     pub async fn ask_for_kernel(&self, id: KernelId, asked: Asked) -> Result<(), StoreError> {
         let mut write = self.write().await?;
-        let update = sqlx::query("UPDATE kernels SET asked = $2 WHERE id = $1 AND server_id IS NOT NULL");
+        // Whoever wants it released asks again and again; whoever wants its cell to end asks once.
+        let update = sqlx::query(
+            "UPDATE kernels SET asked = $2
+            WHERE id = $1 AND server_id IS NOT NULL AND (asked IS NULL OR CAST($2 AS TEXT) = 'interrupt')",
+        );
         update.bind(id.to_string()).bind(asked.as_str()).execute(write.on()).await?;
         write.commit().await
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{KERNELS, Notebook};
 
-const FILL: &str = "x = bytearray(b'x' * 20_000_000)";
+const FILL: &str = "x = bytearray(b'x' * 12_000_000)";
 
 fn states(list: &[Value]) -> Vec<&str> {
     list.iter().map(|kernel| kernel["state"].as_str().unwrap()).collect()
@@ -14,14 +14,14 @@ fn states(list: &[Value]) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_kernel_used_longest_ago_gives_way_and_wakes_when_it_is_wanted() {
-    let notebook = Notebook::with(KernelPolicy { bytes: 100 << 20, ..KernelPolicy::default() }).await;
+    let notebook = Notebook::with(KernelPolicy { bytes: 64 << 20, ..KernelPolicy::default() }).await;
     notebook.run(FILL).await;
     for _ in 0..2 {
         let another = notebook.another().await;
         notebook.prints(&another, FILL).await;
     }
     notebook.until(|list| states(list) == ["hibernated", "idle", "idle"]).await;
-    assert_eq!(notebook.run("print(len(x))").await, "20000000\n");
+    assert_eq!(notebook.run("print(len(x))").await, "12000000\n");
     notebook.until(|list| states(list) == ["idle", "hibernated", "idle"]).await;
     notebook.app.stop().await;
 }
@@ -114,7 +114,7 @@ async fn what_forks_hold_counts_after_their_origin_has_gone() {
 /// One user who fills the room does not push another's kernel out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_has_most_gives_way() {
-    let notebook = Notebook::with(KernelPolicy { bytes: 100 << 20, ..KernelPolicy::default() }).await;
+    let notebook = Notebook::with(KernelPolicy { bytes: 64 << 20, ..KernelPolicy::default() }).await;
     let key = notebook.app.user("small").await;
     let ask = async |method: Method, path: &str, body: Value| notebook.app.ask_as(&key, method, path, &body).await;
     let made: Value = serde_json::from_str(&ask(Method::POST, KERNELS, json!({})).await.text).unwrap();
@@ -139,8 +139,8 @@ async fn where_nothing_can_be_saved_kernels_go_on_as_long_as_they_can() {
     std::fs::write(&objects, "no directory").unwrap();
     notebook.run(FILL).await;
     notebook.post(&notebook.kernel, "hibernate", json!({})).await.problem(503, "objects_unavailable");
-    assert_eq!(notebook.run("print(len(x))").await, "20000000\n");
-    for _ in 0..4 {
+    assert_eq!(notebook.run("print(len(x))").await, "12000000\n");
+    for _ in 0..6 {
         let another = notebook.another().await;
         notebook.prints(&another, FILL).await;
     }
