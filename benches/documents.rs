@@ -32,12 +32,9 @@ use server::Server;
 
 const ROUNDS: usize = 60;
 const NOTEBOOKS: usize = 5;
-const FORKS: usize = 100;
 
 const SAME_TARGET: Duration = Duration::from_millis(3);
 const EDIT_TARGET: Duration = Duration::from_millis(10);
-const FORK_TARGET: Duration = Duration::from_millis(5);
-const FORKS_TARGET: Duration = Duration::from_millis(500);
 
 /// A report as people write them: a table, some looks at it, two figures.
 const CELLS: [&str; 20] = [
@@ -78,7 +75,6 @@ fn main() -> Result<()> {
     let clients = One::new(&server)?;
     let times = renders(&clients, &mut table)?;
     notebooks(&times, &mut table)?;
-    forks(&clients, &mut table)?;
     table.print()?;
     server.stop()
 }
@@ -174,49 +170,4 @@ fn notebooks(times: &Times, table: &mut Table) -> Result<()> {
 
 fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
-/// Forks of a kernel with a table of 100 MB.
-fn forks(clients: &One, table: &mut Table) -> Result<()> {
-    let id = |info: &Value| info["id"].as_str().unwrap_or_default().to_owned();
-    let (_, kernel) = clients.post("/api/v1/kernels", &json!({}))?;
-    let kernel = format!("/api/v1/kernels/{}", id(&kernel));
-    let run = |kernel: &str, code: &str| -> Result<Duration> {
-        let (time, report) = clients.post(&format!("{kernel}/execute"), &json!({"code": code}))?;
-        if report["outcome"]["kind"] == "completed" { Ok(time) } else { Err(report.to_string().into()) }
-    };
-    run(
-        &kernel,
-        "import numpy as np, pandas as pd\ntable = pd.DataFrame({'x': np.arange(12_500_000, dtype=np.int64)})",
-    )?;
-    let fork = |count: usize| clients.post(&format!("{kernel}/fork"), &json!({"count": count}));
-    let mut one = Vec::new();
-    for _ in 0..20 {
-        let (time, made) = fork(1)?;
-        one.push(time);
-        clients.delete(&format!("/api/v1/kernels/{}", id(&made["kernels"][0])))?;
-    }
-    let one: Samples = one.into_iter().collect();
-    let met = one.median() <= FORK_TARGET;
-    table.times("fork of a kernel with 100 MB", &one, String::new(), Some(("<= 5 ms", met)));
-    let before = resident()?;
-    let (time, made) = fork(FORKS)?;
-    let forks: Vec<_> = made["kernels"].as_array().ok_or("no forks")?.iter().map(id).collect();
-    table.value("100 forks", milliseconds(time), String::new(), Some(("<= 500 ms", time <= FORKS_TARGET)));
-    let firsts = forks.iter().map(|fork| run(&format!("/api/v1/kernels/{fork}"), "print(table.x.iloc[-1])"));
-    let firsts: Vec<_> = firsts.collect::<Result<_>>()?;
-    let grown = resident()?.saturating_sub(before) >> 20;
-    let (first, rest) = firsts.split_first().ok_or("no forks")?;
-    let rest: Samples = rest.iter().copied().collect();
-    let remark = format!("the very first {}; all 100 grew the process by {grown} MiB", milliseconds(*first));
-    table.times("first cell in a fork", &rest, remark, None);
-    Ok(())
-}
-
-/// Bytes of the process that are nobody else's.
-fn resident() -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/smaps_rollup")?;
-    let private = text.lines().filter(|line| line.starts_with("Private_"));
-    let kib = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum::<u64>();
-    Ok(kib << 10)
 }

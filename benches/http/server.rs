@@ -110,6 +110,35 @@ impl Server {
         self.runtime.block_on(work)
     }
 
+    /// Allows the admin so many kernels.
+    pub fn allow_kernels(&self, kernels: u64) -> Result<()> {
+        let database = self.workspace.database();
+        self.runtime.block_on(async {
+            let admin = database.first_admin().await?.ok_or("there is no admin")?.id;
+            let mut tier = database.tier_of(admin).await?;
+            (tier.quotas.kernels, tier.quotas.kernel_bytes) = (kernels, u64::MAX >> 2);
+            Ok(database.put_tier(&tier).await?)
+        })
+    }
+
+    /// Kernels in memory.
+    pub fn live_kernels(&self) -> usize {
+        self.workspace.kernels().live_count()
+    }
+
+    /// Waits until at most so many kernels are in memory, and all of those are let go.
+    pub fn until_few_kernels(&self, most: usize) -> Result<()> {
+        let until = std::time::Instant::now() + Duration::from_secs(120);
+        while self.live_kernels() > most {
+            if std::time::Instant::now() > until {
+                return Err(format!("{} kernels stay in memory", self.live_kernels()).into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.runtime.block_on(self.workspace.kernels().shutdown());
+        Ok(())
+    }
+
     /// Stops it as a signal does.
     pub fn stop(self) -> Result<()> {
         self.shutdown.cancel();
