@@ -26,6 +26,7 @@ mod layers;
 mod metrics;
 mod openapi;
 mod packages;
+mod publications;
 mod render;
 mod request_id;
 mod schedules;
@@ -96,6 +97,8 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(document_files::download, document_files::put, document_files::delete))
         .routes(routes!(schedules::list))
         .routes(routes!(schedules::show, schedules::put, schedules::delete))
+        .routes(routes!(publications::show, publications::create, publications::delete))
+        .routes(routes!(publications::page))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::cancel))

@@ -12,6 +12,7 @@ mod limits;
 mod listen;
 mod log;
 mod paths;
+mod pdf;
 mod settings;
 mod token;
 
@@ -26,6 +27,7 @@ pub use kernels::KernelSettings;
 pub use limits::LimitSettings;
 pub use listen::ListenAddr;
 pub use log::{LogConfig, LogFormat, LogSettings};
+pub use pdf::{PdfConfig, PdfSettings};
 pub use settings::Settings;
 pub use token::{AdminToken, BadToken, TokenError, TokenText};
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub jobs: JobConfig,
     /// Kernels that stay between cells.
     pub kernels: KernelPolicy,
+    /// How documents are printed.
+    pub pdf: PdfConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -160,6 +164,7 @@ impl Config {
             http: settings.http.resolve()?,
             jobs: settings.jobs.resolve()?,
             kernels: settings.kernels.resolve()?,
+            pdf: settings.pdf.resolve()?,
             log: settings.log.resolve(),
         })
     }

@@ -44,7 +44,7 @@ pub use needs::{Needs, may_need, needs};
 pub use options::CellOptions;
 pub use page::STYLE_SHEET;
 pub use parse::parse;
-pub use plan::{CellKey, keys};
+pub use plan::{CellKey, inputs_key, keys};
 pub use render::{Format, RenderOptions, render, render_cell, render_report};
 pub use respell::{python_script, respell};
 pub use settings::{Settings, Theme, settings};

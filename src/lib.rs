@@ -11,6 +11,7 @@
 //! - [`domain`]: the vocabulary as plain data
 //! - [`document`]: documents to blocks, blocks and outputs to HTML, Markdown, JSON
 //! - [`backend`]: where code runs
+//! - [`browser`]: pages to PDF, by Chromium
 //! - [`packages`]: where packages come from, which go together, how they lie on the disk
 //! - [`store`]: everything that is kept; [`jobs`]: work that goes on when nobody waits for it
 //! - [`service`]: the use cases
@@ -19,6 +20,7 @@
 
 pub mod api;
 pub mod backend;
+pub mod browser;
 pub mod cli;
 pub mod config;
 pub mod document;

@@ -9,6 +9,7 @@ mod executions;
 pub mod install;
 mod kernels;
 pub mod prepare;
+mod printing;
 mod render;
 mod scripts;
 mod shares;
@@ -30,16 +31,16 @@ pub use executions::{
 pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, Kernels, RestoreKernel};
 use render::off_the_server_threads;
 pub use render::{
-    Attached, CellStatus, CellSummary, Loaded, Ran, RenderContext, RenderEvent, RenderFormat, RenderReport,
+    Attached, CellStatus, CellSummary, Layout, Loaded, Ran, RenderContext, RenderEvent, RenderFormat, RenderReport,
     RenderRequest, RenderSender,
 };
 pub use scripts::Scripts;
 pub use shares::{Share, Shares};
 pub use validate::{ValidateReport, ValidateRequest};
 pub use workspace::{
-    AddPackages, Clock, CloneEnvironment, CreateDocument, CreateEnvironment, ExportFormat, Exported, FileList,
-    ImportDocument, ImportRequirements, ImportedDocument, InstallRequest, JobResult, OpenFile, PackageList, PutFile,
-    PutSchedule, RenderStored, TEMPLATES, TagList, Template, UpdateDocument, UpdateEnvironment, VersionDiff,
+    AddPackages, Clock, CloneEnvironment, CreateDocument, CreateEnvironment, ExportFormat, Exported, FileList, Found,
+    ImportDocument, ImportRequirements, ImportedDocument, InstallRequest, JobResult, OpenFile, PackageList, PublicPage,
+    PutFile, PutSchedule, RenderStored, TEMPLATES, TagList, Template, UpdateDocument, UpdateEnvironment, VersionDiff,
     WorkConfig, Workspace, WorkspaceParts,
 };
 

@@ -6,7 +6,7 @@
 //! ```text
 //! users ─┬─ api_keys            tiers: what users may have
 //!        ├─ documents ─┬─ document_versions, document_tags, document_search
-//!        │             └─ document_files ─── objects, document_publications
+//!        │             └─ document_files, document_renders ─── objects; document_publications
 //!        ├─ environments ── environment_packages
 //!        ├─ kernels ── kernel_segments ─── objects          servers: who holds kernels
 //!        ├─ executions ── execution_outputs
@@ -32,7 +32,10 @@ mod url;
 mod users;
 
 pub use database::{Database, DatabaseOptions};
-pub use documents::{Attached, DocumentChange, DocumentError, NewDocument, NewFile, StoredFile};
+pub use documents::{
+    Attached, DocumentChange, DocumentError, Kept, NewDocument, NewFile, NewRender, PublishedPage, StoredFile,
+    StoredPublication, StoredRender,
+};
 pub use environments::{EnvironmentError, InstalledPackage, NewEnvironment, Switch};
 pub use error::StoreError;
 pub use executions::{NewExecution, NewOutputs};

@@ -68,6 +68,7 @@ impl Server {
             })?,
             executions: ExecutionConfig::default(),
             work: WorkConfig::default(),
+            printer: pymd::browser::Printer::default(),
             data_dir: directory.path().to_owned(),
             cache_dir: config.cache_dir.clone(),
         })?;

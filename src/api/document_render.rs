@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::document_files::attachment;
-use super::error::Problems;
+use super::error::{NoPrinter, Problems};
 use super::extract::{ApiBytes, ApiPath, ApiQuery, Caller, PrefersAsync, WantsEvents};
 use super::request_id::RequestId;
 use super::{ApiError, App, jobs, render};
@@ -119,10 +119,11 @@ async fn answer(
     .await
 }
 
-/// A stored document in another format, as a file. What is known of its cells is not run again.
+/// A stored document in another format, as a file. What is known of its cells is not run again. `pdf` needs Chromium on the
+/// server.
 #[utoipa::path(get, path = "/api/v1/render/documents/{id}/export", tag = "documents",
     params(("id" = DocumentId, Path), ExportQuery), responses(
-    (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"), Problems))]
+    (status = 200, description = "The file", body = Vec<u8>, content_type = "application/octet-stream"), NoPrinter, Problems))]
 pub async fn export(
     State(app): State<App>,
     Caller(user): Caller,

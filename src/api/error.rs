@@ -201,6 +201,14 @@ impl From<ServiceError> for ApiError {
                     sentence(&detail),
                 )
             },
+            ServiceError::NoPrinter { .. } => {
+                let title = "This server makes no PDF";
+                Self::new(StatusCode::NOT_IMPLEMENTED, "pdf_unavailable", title, sentence(&detail))
+            }
+            ServiceError::NotPrintable { .. } => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Self::new(status, "not_printable", "The document can't be printed", sentence(&detail))
+            }
             ServiceError::Quota(quota) => {
                 let title = "The tier allows no more";
                 Self {
@@ -277,6 +285,15 @@ pub(super) enum Changed {
     /// It is no longer what `If-Match` names; the detail says what it is
     #[response(status = 412, content_type = "application/problem+json")]
     PreconditionFailed(ProblemDetails),
+}
+
+/// What a route that makes PDFs may answer, too.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answer in the OpenAPI document; nothing makes one")]
+pub(super) enum NoPrinter {
+    /// The server has no Chromium to make PDFs with; the detail says what is missing
+    #[response(status = 501, content_type = "application/problem+json")]
+    NotImplemented(ProblemDetails),
 }
 
 /// What any route that takes JSON may answer besides success.

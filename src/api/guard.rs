@@ -15,7 +15,7 @@ use crate::domain::User;
 use crate::service::NobodyComes;
 
 /// Routes that need no token.
-const PUBLIC: [&str; 1] = ["/health"];
+const PUBLIC: [&str; 2] = ["/health", "/p/{token}"];
 /// Routes that take the token from the URL, once, to make a session of it.
 const PAGES: [&str; 2] = ["/", "/docs"];
 

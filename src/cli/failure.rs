@@ -123,8 +123,11 @@ impl From<ServiceError> for Failure {
             ServiceError::NotFound { .. }
             | ServiceError::Conflict { .. }
             | ServiceError::Changed { .. }
+            | ServiceError::NoPrinter { .. }
             | ServiceError::Quota(_) => Self::usage(error),
-            ServiceError::Packages { .. } | ServiceError::Index { .. } => Self::failed(error),
+            ServiceError::Packages { .. } | ServiceError::Index { .. } | ServiceError::NotPrintable { .. } => {
+                Self::failed(error)
+            }
             ServiceError::Preparing { .. }
             | ServiceError::Unavailable { .. }
             | ServiceError::Busy { .. }

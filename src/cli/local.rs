@@ -7,7 +7,8 @@ use super::failure::Failure;
 use super::flags::LimitFlags;
 use super::progress;
 use crate::backend::wasm::{EnvironmentBase, SandboxConfig};
-use crate::config::{self, AdminToken, Config, JobConfig};
+use crate::browser::{Printer, PrinterConfig};
+use crate::config::{self, AdminToken, Config, JobConfig, PdfConfig};
 use crate::domain::User;
 use crate::service::install::{InstallConfig, Installer};
 use crate::service::prepare::{PrepareRequest, prepare};
@@ -52,6 +53,12 @@ pub fn installer(config: &Config) -> Result<Installer, Failure> {
     })?)
 }
 
+/// What makes PDFs.
+pub fn printer(config: &Config) -> Printer {
+    let PdfConfig { chromium, timeout, sandbox } = config.pdf.clone();
+    Printer::new(PrinterConfig { chromium, timeout, sandbox, ..PrinterConfig::default() })
+}
+
 /// The database of the data directory, or the one that is configured, and its first admin: whoever may read the
 /// directory may do what the admin may.
 pub async fn database(config: &Config) -> Result<(Database, User), Failure> {
@@ -80,6 +87,7 @@ pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, 
         objects: Objects::open(&config.object_store_url()?).map_err(Failure::usage)?,
         installer: installer(config)?,
         executions: executions(config),
+        printer: printer(config),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
         work: work(config),
@@ -126,13 +134,18 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
 
 /// Writes to a file, or to standard output for `-` and for none.
 pub fn write_text(path: Option<&Path>, text: &str) -> Result<(), Failure> {
+    write_bytes(path, text.as_bytes())
+}
+
+/// The same with any bytes.
+pub fn write_bytes(path: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
     match path {
         Some(path) if path != Path::new(DASH) => {
-            std::fs::write(path, text).map_err(|error| Failure::file("write", path, &error))
+            std::fs::write(path, bytes).map_err(|error| Failure::file("write", path, &error))
         }
         _ => {
             let mut out = io::stdout().lock();
-            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            let written = out.write_all(bytes).and_then(|()| out.flush());
             written.map_err(|error| Failure::file("write", Path::new("standard output"), &error))
         }
     }

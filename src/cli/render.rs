@@ -12,7 +12,7 @@ use crate::backend::wasm::EnvironmentBase;
 use crate::config::Config;
 use crate::document::{self, Needs};
 use crate::domain::{Outcome, Quotas};
-use crate::service::{RenderContext, RenderFormat, RenderReport, RenderRequest, Scripts, Service};
+use crate::service::{RenderContext, RenderFormat, RenderReport, RenderRequest, Scripts, Service, ServiceError};
 use crate::telemetry;
 
 /// What a document's own environment may have: the machine is the caller's own.
@@ -26,6 +26,8 @@ const QUOTAS: Quotas = Quotas {
     kernels: 0,
     kernel_bytes: 0,
     live_kernels: 0,
+    rendered_bytes: 0,
+    publications: 0,
 };
 
 /// What to render, and how.
@@ -66,6 +68,8 @@ pub struct RenderArgs {
 pub enum OutFormat {
     /// HTML with everything in it
     Html,
+    /// The same on paper; it needs Chromium
+    Pdf,
     /// Markdown
     Markdown,
     /// The blocks with their code, outputs and outcomes
@@ -75,7 +79,7 @@ pub enum OutFormat {
 impl From<OutFormat> for RenderFormat {
     fn from(format: OutFormat) -> Self {
         match format {
-            OutFormat::Html => Self::Html,
+            OutFormat::Html | OutFormat::Pdf => Self::Html,
             OutFormat::Markdown => Self::Markdown,
             OutFormat::Json => Self::Json,
         }
@@ -96,16 +100,26 @@ pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
         fresh: true,
         stop_on_error: args.stop_on_error,
         show_code: args.show_code,
-        standalone: !args.fragment,
+        standalone: !args.fragment || args.format == OutFormat::Pdf,
     };
+    let printer = local::printer(&config);
+    if args.format == OutFormat::Pdf {
+        printer.check().map_err(ServiceError::from)?;
+    }
     let environment = environment(&config, &service, &request.content, args.env, args.env_dir).await?;
     let report = service.render(request, RenderContext { environment, ..RenderContext::default() }).await?;
+    let file = args.file.display().to_string();
+    if args.format == OutFormat::Pdf {
+        let pdf = printer.print(report.rendered.clone()).await.map_err(ServiceError::from)?;
+        local::write_bytes(args.out.as_deref(), &pdf)?;
+        return Ok(tell(&report, &file, args.stop_on_error));
+    }
     let mut rendered = report.rendered.clone();
     if !rendered.ends_with('\n') {
         rendered.push('\n');
     }
     local::write_text(args.out.as_deref(), &rendered)?;
-    Ok(tell(&report, &args.file.display().to_string(), args.stop_on_error))
+    Ok(tell(&report, &file, args.stop_on_error))
 }
 
 /// What the cells start from: as the flags say, or else as the document says.

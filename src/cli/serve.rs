@@ -76,6 +76,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         objects,
         installer: local::installer(&config)?,
         executions: local::executions(&config),
+        printer: local::printer(&config),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
         work: local::work(&config),

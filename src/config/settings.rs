@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, ExecutionSettings, ExecutorSettings, HttpSettings, JobSettings, KernelSettings, LimitSettings,
-    ListenAddr, LogSettings, TokenText,
+    ListenAddr, LogSettings, PdfSettings, TokenText,
 };
 
 /// `self` where it says something, else `below`, field by field.
@@ -77,6 +77,9 @@ pub struct Settings {
     /// `[kernels]`: kernels that stay between cells.
     #[command(flatten)]
     pub kernels: KernelSettings,
+    /// `[pdf]`: how documents are printed.
+    #[command(flatten)]
+    pub pdf: PdfSettings,
     /// `[log]`: what is logged, and how.
     #[command(flatten)]
     pub log: LogSettings,
@@ -111,6 +114,7 @@ impl Settings {
             http: self.http.or(below.http),
             jobs: self.jobs.or(below.jobs),
             kernels: self.kernels.or(below.kernels),
+            pdf: self.pdf.or(below.pdf),
             log: self.log.or(below.log),
         }
     }

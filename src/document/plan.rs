@@ -26,6 +26,11 @@ pub fn keys<'a>(cells: impl IntoIterator<Item = CellRef<'a>>, start: &str, limit
         .collect()
 }
 
+/// Stands for what the results of a document's cells can depend on besides its text, in hex.
+pub fn inputs_key(start: &str, limits: &Limits) -> String {
+    blake3::Hash::from_bytes(root(start, limits)).to_hex().to_string()
+}
+
 fn root(start: &str, limits: &Limits) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("pymd document 1");
     // Whole, so that no new limit is forgotten here.

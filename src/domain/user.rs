@@ -80,6 +80,12 @@ pub struct Quotas {
     /// Kernels that are in memory at once: where there are more, the one used longest ago hibernates.
     #[serde(default = "Quotas::usual_live_kernels")]
     pub live_kernels: u64,
+    /// Bytes of the pages of all documents as they were rendered last.
+    #[serde(default = "Quotas::usual_rendered_bytes")]
+    pub rendered_bytes: u64,
+    /// Documents that are published, those in the bin included.
+    #[serde(default = "Quotas::usual_publications")]
+    pub publications: u64,
 }
 
 /// What the tier FREE has.
@@ -95,6 +101,8 @@ impl Default for Quotas {
             kernels: Self::usual_kernels(),
             kernel_bytes: Self::usual_kernel_bytes(),
             live_kernels: Self::usual_live_kernels(),
+            rendered_bytes: Self::usual_rendered_bytes(),
+            publications: Self::usual_publications(),
         }
     }
 }
@@ -111,6 +119,7 @@ impl Quotas {
             QuotaKind::AttachedBytes => self.attached_bytes,
             QuotaKind::Kernels => self.kernels,
             QuotaKind::KernelBytes => self.kernel_bytes,
+            QuotaKind::Publications => self.publications,
         }
     }
 
@@ -139,6 +148,14 @@ impl Quotas {
     fn usual_live_kernels() -> u64 {
         20
     }
+
+    fn usual_rendered_bytes() -> u64 {
+        200 << 20
+    }
+
+    fn usual_publications() -> u64 {
+        20
+    }
 }
 
 /// Which quota.
@@ -160,6 +177,8 @@ pub enum QuotaKind {
     Kernels,
     /// [`Quotas::kernel_bytes`]
     KernelBytes,
+    /// [`Quotas::publications`]
+    Publications,
 }
 
 text_enum!(QuotaKind, "quota" {
@@ -171,6 +190,7 @@ text_enum!(QuotaKind, "quota" {
     AttachedBytes => "attached_bytes",
     Kernels => "kernels",
     KernelBytes => "kernel_bytes",
+    Publications => "publications",
 });
 
 /// More was wanted than the tier allows.
@@ -210,6 +230,7 @@ impl fmt::Display for QuotaExceeded {
             QuotaKind::KernelBytes => {
                 write!(f, "your kernels take {used} bytes, and your tier allows {allowed}; delete some first")
             }
+            QuotaKind::Publications => write!(f, "{used} documents are published, and your tier allows {allowed}"),
         }
     }
 }

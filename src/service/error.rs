@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::install::{self, InstallError};
 use crate::backend::wasm::SandboxError;
+use crate::browser::PrintError;
 use crate::domain::{LimitError, QuotaExceeded, QuotaKind};
 use crate::packages::generation::GenerationError;
 use crate::packages::resolver::ResolveError;
@@ -75,6 +76,18 @@ pub enum ServiceError {
     /// The object store does not answer, or is full.
     #[error("files can't be kept or read at the moment: the object store does not answer, or is full")]
     Objects,
+    /// This server can print nothing.
+    #[error("{message}")]
+    NoPrinter {
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The document can't be printed.
+    #[error("the document can't be printed: {message}")]
+    NotPrintable {
+        /// Why.
+        message: String,
+    },
     /// The caller's tier does not allow so much.
     #[error(transparent)]
     Quota(#[from] QuotaExceeded),
@@ -236,6 +249,31 @@ impl From<ObjectError> for ServiceError {
                 tracing::error!(%error, "the object store can't be used");
                 Self::Objects
             }
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<PrintError> for ServiceError {
+    fn from(error: PrintError) -> Self {
+        match error {
+            PrintError::NoBrowser => Self::NoPrinter {
+                message: format!(
+                    "PDF needs Chromium on the server, and {error}: install it, or set PYMD_PDF_CHROMIUM to its program"
+                ),
+            },
+            PrintError::NoSandbox => {
+                let message = format!(
+                    "PDF needs Chromium on the server, and {error}: allow them, install Chromium's setuid helper \
+                     (chromium-sandbox), or set PYMD_PDF_SANDBOX=false to print without"
+                );
+                tracing::error!("{message}");
+                Self::NoPrinter { message }
+            }
+            PrintError::TooLarge { .. }
+            | PrintError::TooMuch { .. }
+            | PrintError::Deadline { .. }
+            | PrintError::GaveUp => Self::NotPrintable { message: error.to_string() },
             error => Self::internal(&error),
         }
     }

@@ -189,7 +189,35 @@ pub struct Ran {
     pub document: Document,
     /// The reports of its cells, in order; fewer where some were not run.
     pub reports: Vec<CellReport>,
+    /// Stands for what the reports can depend on besides the document's text.
+    pub inputs_key: String,
     cells: Vec<CellSummary>,
+    started: Instant,
+}
+
+impl Ran {
+    /// Whether a cell was run for this.
+    pub fn has_executed(&self) -> bool {
+        self.cells.iter().any(|cell| cell.status == CellStatus::Executed)
+    }
+
+    /// How many cells the document has, and how many of them did not end as they should, or were left out.
+    pub fn counts(&self) -> (usize, usize) {
+        let count = self.document.cells().count();
+        let ended = |cell: &&CellSummary| matches!(cell.outcome, Outcome::Completed | Outcome::Exited { code: 0 });
+        (count, count.saturating_sub(self.cells.iter().filter(ended).count()))
+    }
+}
+
+/// How a document is laid out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Layout {
+    /// What to render it to.
+    pub format: RenderFormat,
+    /// As [`RenderRequest::show_code`].
+    pub show_code: bool,
+    /// As [`RenderRequest::standalone`].
+    pub standalone: bool,
 }
 
 impl Service {
@@ -198,13 +226,17 @@ impl Service {
     /// # Errors
     /// When the request can't be taken; what the cells do is in the result.
     pub async fn render(&self, request: RenderRequest, context: RenderContext) -> Result<RenderReport, ServiceError> {
-        let started = Instant::now();
         let RenderRequest { format, standalone, show_code, .. } = request;
-        let Ran { document, reports, cells } = self.run_document(request, context).await?;
-        let executed = || cells.iter().filter(|cell| cell.status == CellStatus::Executed);
-        let fuel_used = executed().map(|cell| cell.fuel_used).fold(0, u64::saturating_add);
-        let cached = executed().next().is_none() && cells.iter().any(|cell| cell.status == CellStatus::Cached);
-        let cell_count = document.cells().count();
+        let ran = self.run_document(request, context).await?;
+        self.lay_out(Arc::new(ran), Layout { format, show_code, standalone }).await
+    }
+
+    /// Lays out a document whose cells have run.
+    ///
+    /// # Errors
+    /// Only our own.
+    pub async fn lay_out(&self, ran: Arc<Ran>, layout: Layout) -> Result<RenderReport, ServiceError> {
+        let Layout { format, show_code, standalone } = layout;
         let options = RenderOptions {
             format: match (format, standalone) {
                 (RenderFormat::Html, false) => Format::Html,
@@ -215,15 +247,18 @@ impl Service {
             show_code,
             ..RenderOptions::default()
         };
-        let rendered = off_the_server_threads(move || document::render(&document, &reports, &options)).await?;
+        let laid_out = Arc::clone(&ran);
+        let rendered =
+            off_the_server_threads(move || document::render(&laid_out.document, &laid_out.reports, &options)).await?;
+        let executed = ran.cells.iter().filter(|cell| cell.status == CellStatus::Executed);
         Ok(RenderReport {
             rendered,
-            cached,
+            cached: !ran.has_executed() && ran.cells.iter().any(|cell| cell.status == CellStatus::Cached),
             format,
-            fuel_used,
-            cells,
-            cell_count,
-            wall_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+            fuel_used: executed.map(|cell| cell.fuel_used).fold(0, u64::saturating_add),
+            cell_count: ran.document.cells().count(),
+            cells: ran.cells.clone(),
+            wall_ms: (ran.started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
         })
     }
 
@@ -232,6 +267,7 @@ impl Service {
     /// # Errors
     /// When the request can't be taken; what the cells do is in the result.
     pub async fn run_document(&self, request: RenderRequest, context: RenderContext) -> Result<Ran, ServiceError> {
+        let started = Instant::now();
         let sandbox = self.sandbox()?;
         let limits = request.limits.within(self.limits())?;
         let content = request.content;
@@ -258,6 +294,7 @@ impl Service {
             watch: watch.as_ref(),
             recording: recording.as_ref(),
         };
+        let inputs_key = run.inputs_key();
         let mut results = run.results().await?.into_iter();
         let mut done = Vec::new();
         for cell in document.cells() {
@@ -268,7 +305,7 @@ impl Service {
         }
         let cells = document.cells().zip(&done).map(|(cell, done)| CellSummary::new(cell, done)).collect();
         let reports = done.into_iter().map(|done| Arc::unwrap_or_clone(done.report)).collect();
-        Ok(Ran { document, reports, cells })
+        Ok(Ran { document, reports, inputs_key, cells, started })
     }
 }
 

@@ -3,6 +3,7 @@
 mod bases;
 mod change;
 mod document_diff;
+mod document_export;
 mod document_files;
 mod document_import;
 mod document_render;
@@ -11,7 +12,9 @@ mod documents;
 mod environments;
 mod jobs;
 mod kernels;
+mod last_render;
 mod packages;
+mod publications;
 mod render_events;
 mod render_jobs;
 mod report;
@@ -24,13 +27,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use document_diff::VersionDiff;
+pub use document_export::{ExportFormat, Exported};
 pub use document_files::{FileList, OpenFile, PutFile};
 pub use document_import::{ImportDocument, ImportedDocument};
-pub use document_render::{ExportFormat, Exported, RenderStored};
+pub use document_render::RenderStored;
 pub use documents::{CreateDocument, TagList, UpdateDocument};
 pub use environments::{CloneEnvironment, CreateEnvironment, UpdateEnvironment};
 pub use jobs::InstallRequest;
 pub use packages::{AddPackages, ImportRequirements, PackageList};
+pub use publications::{Found, PublicPage};
 pub use render_jobs::JobResult;
 pub use schedules::{Clock, PutSchedule};
 pub use templates::{TEMPLATES, Template};
@@ -38,15 +43,19 @@ pub use templates::{TEMPLATES, Template};
 use tokio::sync::Notify;
 
 use super::install::{InstallError, Installer};
+use super::printing::Printing;
 use super::scripts::Scripts;
 use super::turns::Turns;
 use super::{ExecutionConfig, Executions, Kernels, Service, ServiceError, Share, Shares};
+use crate::browser::Printer;
 use crate::domain::{EnvironmentId, KernelPolicy, UserId};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
 use crate::store::{Database, Objects};
 use bases::{Bases, Defaults};
 use document_diff::Diffs;
+use last_render::LastRenders;
+use publications::Publications;
 
 /// Changes of environments that one user can have going on at once, besides jobs.
 const MAX_CHANGES: usize = 4;
@@ -75,6 +84,9 @@ struct Inner {
     bases: Bases,
     defaults: Defaults,
     diffs: Diffs,
+    renders: LastRenders,
+    publications: Publications,
+    printing: Printing,
 }
 
 /// What a workspace is made from.
@@ -91,6 +103,8 @@ pub struct WorkspaceParts {
     pub kernels: KernelPolicy,
     /// How much is kept of what ran.
     pub executions: ExecutionConfig,
+    /// Makes PDFs.
+    pub printer: Printer,
     /// The directory of what must be kept.
     pub data_dir: PathBuf,
     /// The directory of what can be made again.
@@ -155,6 +169,9 @@ impl Workspace {
             bases: Bases::default(),
             defaults: Defaults::default(),
             diffs: Diffs::default(),
+            renders: LastRenders::default(),
+            publications: Publications::default(),
+            printing: Printing::new(parts.printer),
         })))
     }
 

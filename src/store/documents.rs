@@ -11,6 +11,8 @@ mod files;
 mod list;
 mod look;
 mod make;
+mod publications;
+mod renders;
 mod save;
 mod search;
 mod versions;
@@ -25,6 +27,8 @@ use crate::domain::{
 
 pub use files::{Attached, NewFile, StoredFile};
 pub(super) use look::summary_in;
+pub use publications::{PublishedPage, StoredPublication};
+pub use renders::{Kept, NewRender, StoredRender};
 
 /// A document to be made.
 #[derive(Debug, Clone)]

@@ -25,7 +25,8 @@ const MIGRATIONS: &[(&str, &str)] = migrations![
     "0004_documents",
     "0005_kernels",
     "0006_executions",
-    "0007_schedules"
+    "0007_schedules",
+    "0008_publications",
 ];
 
 impl Database {

@@ -18,6 +18,7 @@ mod layering;
 mod limits;
 mod memory;
 mod packages;
+mod printing;
 mod regressions;
 mod rest;
 mod runtime;

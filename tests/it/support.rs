@@ -1,6 +1,7 @@
 //! What tests share: the runtime, started once, and servers in front of it.
 
 mod app;
+pub mod browser;
 mod process;
 pub mod sandbox;
 

@@ -9,6 +9,8 @@ mod jobs;
 mod kernels;
 mod killed;
 mod packages;
+mod pdf_exports;
+mod publications;
 mod real;
 mod render_jobs;
 mod running;

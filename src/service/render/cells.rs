@@ -104,6 +104,11 @@ impl Run<'_> {
         Ok(done)
     }
 
+    /// Stands for what the results can depend on besides the document's text.
+    pub fn inputs_key(&self) -> String {
+        document::inputs_key(&self.names().into_iter().next().unwrap_or_default(), self.limits)
+    }
+
     /// What is known of the document's first cells, and the keys under which it is.
     fn known(&self) -> (Vec<CellKey>, Known) {
         let Some((checkpoints, user)) = self.keeper.filter(|_| !self.fresh) else { return Default::default() };

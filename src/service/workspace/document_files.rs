@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::Workspace;
+use super::last_render::RENDERS;
 use super::render_jobs::JOBS;
 use crate::domain::{AttachedFile, DocumentId, FilePath, UserId};
 use crate::service::{ServiceError, off_the_server_threads};
@@ -142,7 +143,7 @@ impl Workspace {
         Ok(self.0.database.detach_file(user, id, path).await?)
     }
 
-    /// Removes for good, as of `now`, what was in the bin for long, and objects that no file and no job names any more.
+    /// Removes for good, as of `now`, what was in the bin for long, and objects that no file, render or job names any more.
     ///
     /// # Errors
     /// The database's or the object store's.
@@ -152,7 +153,7 @@ impl Workspace {
         while inner.database.purge_deleted_documents(before(BIN_AGE), PURGED).await? == u64::from(PURGED) {}
         inner.objects.sweep(GRACE).await?;
         let old = before(GRACE);
-        for below in [FILES, JOBS] {
+        for below in [FILES, JOBS, RENDERS] {
             let found = inner.objects.list(Some(below))?;
             let found = found.try_filter(|object| std::future::ready(object.modified_at < old));
             let mut found = found.map_ok(|object| object.key).try_chunks(ASKED_AT_ONCE);

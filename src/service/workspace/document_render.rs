@@ -1,4 +1,4 @@
-//! Stored documents, rendered and written in other formats.
+//! Stored documents, rendered.
 
 use std::sync::Arc;
 
@@ -8,11 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Workspace;
 use super::run::Place;
-use crate::document::{self, Format, RenderOptions};
-use crate::domain::{Document, DocumentFormat, DocumentId, UserId};
+use crate::domain::{Document, DocumentFormat, DocumentId, DocumentSummary, UserId};
 use crate::service::{
-    Attached, Loaded, Ran, RenderContext, RenderFormat, RenderReport, RenderRequest, RenderSender, ServiceError,
-    off_the_server_threads,
+    Attached, Layout, Loaded, Ran, RenderContext, RenderFormat, RenderReport, RenderRequest, RenderSender, ServiceError,
 };
 use crate::store::{Objects, StoredFile};
 
@@ -32,52 +30,6 @@ pub struct RenderStored {
     pub show_code: bool,
     /// As [`RenderRequest::standalone`].
     pub standalone: bool,
-}
-
-/// What a document is written as.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ExportFormat {
-    /// A page of HTML in one file, without anything from elsewhere.
-    #[default]
-    Html,
-    /// Markdown, with what the cells showed in place of their code.
-    Markdown,
-    /// The same with figures as files beside it, in an archive.
-    Zip,
-    /// The blocks with their code, outputs and outcomes.
-    Json,
-    /// A notebook with outputs (nbformat 4.5).
-    Ipynb,
-    /// A script of Python: prose as comments. Nothing is run.
-    Py,
-    /// The document itself. Nothing is run.
-    Pymd,
-}
-
-/// A document in another format.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exported {
-    /// What a file of it would be called.
-    pub filename: String,
-    /// What it is.
-    pub media_type: &'static str,
-    /// Its bytes.
-    pub content: Vec<u8>,
-}
-
-impl ExportFormat {
-    fn file(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Html => ("html", "text/html; charset=utf-8"),
-            Self::Markdown => ("md", "text/markdown; charset=utf-8"),
-            Self::Zip => ("zip", "application/zip"),
-            Self::Json => ("json", "application/json"),
-            Self::Ipynb => ("ipynb", "application/x-ipynb+json"),
-            Self::Py => ("py", "text/x-python; charset=utf-8"),
-            Self::Pymd => ("pymd", "text/plain; charset=utf-8"),
-        }
-    }
 }
 
 impl Workspace {
@@ -110,47 +62,31 @@ impl Workspace {
             DocumentFormat::Html => RenderFormat::Html,
             DocumentFormat::Markdown => RenderFormat::Markdown,
         };
-        let context = self.context(user, &document, files, watch).await?;
-        let request = RenderRequest {
-            content: document.content,
+        let layout = Layout {
             format: options.format.unwrap_or(own),
-            fresh: options.fresh,
             show_code: options.show_code,
             standalone: options.standalone,
-            ..RenderRequest::default()
         };
-        self.0.service.render(request, context).await
+        let request = RenderRequest { fresh: options.fresh, ..RenderRequest::default() };
+        let (ran, summary) = self.run_stored(user, document, files, request, watch).await?;
+        let report = self.0.service.lay_out(Arc::clone(&ran), layout).await?;
+        self.keep_render(user, &summary, ran);
+        Ok(report)
     }
 
-    /// Writes a stored document in another format.
-    ///
-    /// # Errors
-    /// There is no such document, or as [`Workspace::render`].
-    pub async fn export_document(
+    /// Runs the cells of a stored document: those that must be.
+    pub(super) async fn run_stored(
         &self,
         user: UserId,
-        id: DocumentId,
-        format: ExportFormat,
-    ) -> Result<Exported, ServiceError> {
-        let document = self.document(user, id).await?;
-        let (extension, media_type) = format.file();
-        let filename = format!("{}.{extension}", document.summary.title);
-        let content = match format {
-            ExportFormat::Pymd => document.content.into_bytes(),
-            ExportFormat::Py => {
-                let text = document.content;
-                off_the_server_threads(move || document::python_script(&document::parse(&text)).into_bytes()).await?
-            }
-            _ => {
-                let files = self.0.database.attached_files(user, id).await?;
-                let context = self.context(user, &document, files, None).await?;
-                let title = document.summary.title.to_string();
-                let request = RenderRequest { content: document.content, ..RenderRequest::default() };
-                let ran = self.0.service.run_document(request, context).await?;
-                off_the_server_threads(move || written(format, &ran, title)).await??
-            }
-        };
-        Ok(Exported { filename, media_type, content })
+        document: Document,
+        files: Vec<StoredFile>,
+        request: RenderRequest,
+        watch: Option<RenderSender>,
+    ) -> Result<(Arc<Ran>, DocumentSummary), ServiceError> {
+        let context = self.context(user, &document, files, watch).await?;
+        let Document { summary, content } = document;
+        let ran = self.0.service.run_document(RenderRequest { content, ..request }, context).await?;
+        Ok((Arc::new(ran), summary))
     }
 
     /// What the render of a stored document has to do with.
@@ -172,24 +108,6 @@ impl Workspace {
         let recording = Some(self.rendering(user, environment, Some(document.summary.id)));
         Ok(RenderContext { environment: base, owner: Some(user), attached, watch, recording })
     }
-}
-
-fn written(format: ExportFormat, ran: &Ran, title: String) -> Result<Vec<u8>, ServiceError> {
-    let Ran { document, reports, .. } = ran;
-    let options = |format| RenderOptions { format, title: Some(title.clone()), ..RenderOptions::default() };
-    let render = |format| document::render(document, reports, &options(format)).into_bytes();
-    Ok(match format {
-        ExportFormat::Html => render(Format::Page),
-        ExportFormat::Markdown => render(Format::Markdown),
-        ExportFormat::Ipynb => document::notebook(document, reports).into_bytes(),
-        ExportFormat::Zip => {
-            let files = document::markdown_files(document, reports, &options(Format::Markdown));
-            let text = document::Asset { path: "document.md".to_owned(), bytes: files.markdown.into_bytes() };
-            let all: Vec<_> = std::iter::once(text).chain(files.assets).collect();
-            document::zip(&all).map_err(|error| ServiceError::internal(&error))?
-        }
-        ExportFormat::Json | ExportFormat::Py | ExportFormat::Pymd => render(Format::Json),
-    })
 }
 
 /// The files beside a document, fetched when they are needed.

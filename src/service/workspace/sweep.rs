@@ -1,6 +1,7 @@
 //! Sweeping up: directories that no environment needs any more, and wheels that nobody used for long.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Workspace;
@@ -62,6 +63,8 @@ impl Workspace {
             off_the_server_threads(move || sandbox.evict_images(IMAGE_BYTES, IMAGE_AGE)).await??;
         }
         inner.executions.sweep(now).await?;
+        let inner_sweep = Arc::clone(inner);
+        off_the_server_threads(move || inner_sweep.printing.printer().sweep(GRACE)).await?;
         // The last: all the others need no object store.
         self.sweep_documents(now).await?;
         inner.kernels.sweep(now).await

@@ -157,7 +157,7 @@ impl Database {
         Ok(write.commit().await?)
     }
 
-    /// Which of these keys of the object store are named by files, or by jobs that need or made them: a hundred at a time.
+    /// Which of these keys of the object store are named by files, by last renders, or by jobs that need or made them: a hundred at a time.
     ///
     /// # Errors
     /// The database's.
@@ -167,6 +167,7 @@ impl Database {
             // Nothing but numbers of placeholders is put in.
             let select = format!(
                 "SELECT object_key FROM document_files WHERE object_key IN {keys}
+                UNION SELECT object_key FROM document_renders WHERE object_key IN {keys}
                 UNION SELECT o.object_key FROM job_objects o JOIN jobs j ON j.id = o.job_id
                 WHERE o.object_key IN {keys} AND (o.role = 'result' OR j.state IN ('queued', 'running'))",
                 keys = placeholders(1, keys.len())

@@ -27,7 +27,10 @@ async fn session(app: &TestApp) -> String {
 async fn everything_but_health_needs_the_token() {
     let app = TestApp::start().await;
     send(app.anonymous(Method::GET, "/health")).await.json();
-    for path in pymd::api::openapi().paths.paths.into_keys().filter(|path| path != "/health") {
+    for path in pymd::api::openapi().paths.paths.into_keys() {
+        if ["/health", "/p/{token}"].contains(&path.as_str()) {
+            continue;
+        }
         let path = path.replace("{name}", "style.css");
         let method = if path.starts_with("/api/") { Method::POST } else { Method::GET };
         let answer = send(app.anonymous(method.clone(), &path)).await;

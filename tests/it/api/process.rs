@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::browser::{has_sandbox, pdf_text};
 use crate::support::{Server, client, pymd, sandbox};
 
 async fn until_ready(address: &str) {
@@ -168,6 +169,17 @@ async fn render_writes_the_document_and_lists_what_failed() {
     let output = render(&[name, "--format", "json", "--fuel", "50000000"]);
     assert_eq!(output.status.code(), Some(3));
     serde_json::from_slice::<Value>(&output.stdout).unwrap();
+
+    fs::write(&file, "# T\n\n```\nprint('printed')\n```\n").unwrap();
+    let to_pdf = |(variable, value): (&str, &str)| {
+        pymd().env(variable, value).args(["render", name, "--format", "pdf", "-o", out]).output().unwrap()
+    };
+    let output = to_pdf(("PYMD_PDF_SANDBOX", if has_sandbox() { "true" } else { "false" }));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(pdf_text(&fs::read(out).unwrap()).contains("printed"));
+    let output = to_pdf(("PYMD_PDF_CHROMIUM", "/no/such/program"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("PDF needs Chromium"), "{output:?}");
 
     fs::write(&file, b"\xff").unwrap();
     assert_eq!(render(&[name]).status.code(), Some(2));

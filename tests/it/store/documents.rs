@@ -1,6 +1,8 @@
 //! Documents: kept as made, changed by one at a time, versions, quotas, the bin.
 
 mod files;
+mod publications;
+mod renders;
 mod search;
 
 use futures::future::join_all;

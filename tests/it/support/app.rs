@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pymd::api::{App, serve};
+use pymd::browser::Printer;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
 use pymd::domain::{KernelPolicy, Limits};
 use pymd::jobs::Runner;
@@ -34,6 +35,7 @@ pub struct Builder {
     kernels: KernelPolicy,
     executions: ExecutionConfig,
     work: WorkConfig,
+    printer: Printer,
 }
 
 impl Builder {
@@ -97,6 +99,12 @@ impl Builder {
         self
     }
 
+    /// Another way to print.
+    pub fn printer(mut self, printer: Printer) -> Self {
+        self.printer = printer;
+        self
+    }
+
     /// Without a runtime.
     pub fn preparing(mut self) -> Self {
         self.ready = false;
@@ -131,6 +139,7 @@ impl Builder {
             installer: installer.unwrap(),
             kernels: self.kernels,
             executions: self.executions,
+            printer: self.printer,
             data_dir: data_dir.path().to_owned(),
             cache_dir,
             work: self.work,
@@ -188,6 +197,7 @@ impl TestApp {
             kernels: KernelPolicy::default(),
             executions: ExecutionConfig::default(),
             work: WorkConfig::default(),
+            printer: Printer::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use super::World;
 use crate::support::{Answer, TestApp};
 
 /// A server with a second user, and their key.
-async fn with_user(app: &TestApp, name: &str) -> (Value, String) {
+pub(super) async fn with_user(app: &TestApp, name: &str) -> (Value, String) {
     let made = app.post("/api/v1/admin/users", &json!({"name": name})).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
     let made: Value = serde_json::from_str(&made.text).unwrap();
@@ -13,7 +13,7 @@ async fn with_user(app: &TestApp, name: &str) -> (Value, String) {
     (made, key)
 }
 
-async fn ask(app: &TestApp, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
+pub(super) async fn ask(app: &TestApp, key: &str, method: Method, path: &str, body: Option<Value>) -> Answer {
     let request = app.anonymous(method, path).bearer_auth(key);
     let request = if let Some(body) = body { request.json(&body) } else { request };
     Answer::of(request.send().await.unwrap()).await

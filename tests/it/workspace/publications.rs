@@ -1,0 +1,370 @@
+//! Published documents over REST, and in a real browser: readers see the last render, run nothing, and can be shut out.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use pymd::domain::{Quotas, UserId};
+use pymd::store::{NewRender, Objects};
+use reqwest::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+
+use super::accounts::{ask, with_user};
+use crate::store::set_quotas;
+use crate::support::{Answer, TestApp};
+
+struct Published {
+    app: TestApp,
+    /// Of the document.
+    id: String,
+}
+
+impl Published {
+    /// A server with one document.
+    async fn start(content: &str) -> Self {
+        let app = TestApp::start().await;
+        let id = document(&app, content).await;
+        Self { app, id }
+    }
+
+    fn document(&self) -> String {
+        format!("/api/v1/documents/{}", self.id)
+    }
+
+    fn publication(&self) -> String {
+        format!("{}/publication", self.document())
+    }
+
+    /// Publishes it, and tells the link's path.
+    async fn publish(&self) -> String {
+        let answer = self.app.ask(Method::POST, &self.publication(), None).await;
+        assert!(answer.status.is_success(), "{}", answer.text);
+        serde_json::from_str::<Value>(&answer.text).unwrap()["path"].as_str().unwrap().to_owned()
+    }
+
+    async fn render(&self) -> Value {
+        self.app.get(&format!("/api/v1/render/documents/{}", self.id)).await.json()
+    }
+
+    /// Changes the document's text.
+    async fn save(&self, content: &str) {
+        self.app.ask(Method::PATCH, &self.document(), Some(json!({ "content": content }))).await.json();
+    }
+
+    /// Waits until the kept render is that of a version, for at most ten seconds.
+    async fn until_kept(&self, version: u64) -> Value {
+        for _ in 0..1000 {
+            let state = self.app.get(&self.publication()).await.json();
+            if state["last_render"]["version"] == version {
+                return state;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the render of version {version} is not kept");
+    }
+
+    /// What a reader gets.
+    async fn read(&self, path: &str) -> Answer {
+        Answer::of(self.app.anonymous(Method::GET, path).send().await.unwrap()).await
+    }
+
+    /// What a reader gets who has that already.
+    async fn read_again(&self, path: &str, etag: &str) -> Answer {
+        let request = self.app.anonymous(Method::GET, path).header(header::IF_NONE_MATCH, etag);
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    fn objects(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.app.data_dir.path().join("objects/renders")];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { directories.push(path) } else { found.push(path.display().to_string()) }
+            }
+        }
+        found
+    }
+}
+
+async fn document(app: &TestApp, content: &str) -> String {
+    let answer = app.post("/api/v1/documents", &json!({"title": "The title", "content": content})).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    serde_json::from_str::<Value>(&answer.text).unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_see_the_last_render_until_the_link_is_revoked() {
+    let at = Published::start("# Report\n\n```\nimport time\nprint('first', time.time_ns())\n```\n").await;
+    at.app.get(&at.publication()).await.problem(404, "not_found");
+    let answer = at.app.ask(Method::POST, &at.publication(), None).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    let state: Value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!(state["last_render"], Value::Null);
+    let path = state["path"].as_str().unwrap().to_owned();
+    assert!(path.starts_with("/p/") && path.len() == 3 + 43, "256 bits: {path}");
+
+    let answer = at.read(&path).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (404, "text/html; charset=utf-8"));
+    assert!(answer.text.contains("Not rendered yet"), "{}", answer.text);
+    at.render().await;
+    let state = at.until_kept(1).await;
+    let render = &state["last_render"];
+    assert_eq!((render["cell_count"].as_u64(), render["failed_count"].as_u64()), (Some(1), Some(0)));
+    assert_eq!((render["is_kept"].as_bool(), state["path"].as_str()), (Some(true), Some(path.as_str())));
+
+    let page = at.read(&path).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("first") && page.text.contains("<title>The title</title>"), "{}", page.text);
+    assert_eq!(render["size_bytes"].as_u64(), Some(page.text.len() as u64));
+    assert_eq!(at.read(&path).await.text, page.text, "nothing runs");
+    let etag = page.header("etag").to_owned();
+    let same = at.read_again(&path, &etag).await;
+    assert_eq!((same.status, same.header("etag"), same.text.as_str()), (StatusCode::NOT_MODIFIED, etag.as_str(), ""));
+    let head = at.app.anonymous(Method::HEAD, &path).send().await.unwrap();
+    assert_eq!((head.status(), head.headers()[header::ETAG].to_str().unwrap()), (StatusCode::OK, etag.as_str()));
+
+    // The link stays what it is.
+    assert_eq!(at.app.ask(Method::POST, &at.publication(), None).await.json()["path"], path);
+    at.save("# Report\n\n```\nprint('second')\n```\n\n```\n1 / 0\n```\n").await;
+    assert!(at.read(&path).await.text.contains("first"), "a save is no render");
+    at.render().await;
+    assert_eq!(at.until_kept(2).await["last_render"]["failed_count"], 1);
+    let page = at.read_again(&path, &etag).await;
+    assert!(page.text.contains("second") && page.text.contains("ZeroDivisionError"), "{}", page.text);
+
+    let etag = page.header("etag").to_owned();
+    assert_eq!(at.app.ask(Method::DELETE, &at.publication(), None).await.status, StatusCode::NO_CONTENT);
+    for answer in [at.read(&path).await, at.read_again(&path, &etag).await, at.read_again(&path, "*").await] {
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert!(answer.text.contains("There is nothing here"), "{}", answer.text);
+    }
+    at.app.ask(Method::DELETE, &at.publication(), None).await.problem(404, "not_found");
+    let other = at.publish().await;
+    assert_ne!(other, path, "a revoked link never comes back");
+    assert_eq!(at.read(&other).await.status, StatusCode::OK);
+    assert_eq!(at.read(&path).await.status, StatusCode::NOT_FOUND);
+    at.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_has_no_rights_and_is_not_kept_by_others() {
+    let at = Published::start("text\n").await;
+    let path = at.publish().await;
+    at.render().await;
+    at.until_kept(1).await;
+    for path in [path.as_str(), "/p/nothing"] {
+        let answer = at.read(path).await;
+        let policy = answer.header("content-security-policy");
+        for part in ["default-src 'none'", "sandbox", "form-action 'none'", "base-uri 'none'", "frame-ancestors 'none'"]
+        {
+            assert!(policy.split("; ").any(|directive| directive == part), "{part} in {policy}");
+        }
+        assert!(!policy.contains("script") && !policy.contains("http"), "{policy}");
+        for (name, value) in [
+            ("x-robots-tag", "noindex, nofollow, noarchive"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "private, no-cache"),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("content-type", "text/html; charset=utf-8"),
+        ] {
+            assert_eq!(answer.header(name), value, "{path}: {name}");
+        }
+    }
+    at.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bin_hides_it_and_others_cant_touch_it() {
+    let at = Published::start("text\n").await;
+    let (made, key) = with_user(&at.app, "somebody").await;
+    let path = at.publish().await;
+    at.render().await;
+    at.until_kept(1).await;
+    for method in [Method::GET, Method::POST, Method::DELETE] {
+        ask(&at.app, &key, method, &at.publication(), None).await.problem(404, "not_found");
+    }
+    at.app.ask(Method::DELETE, &at.document(), None).await;
+    assert_eq!(at.read(&path).await.status, StatusCode::NOT_FOUND);
+    at.app.ask(Method::POST, &at.publication(), None).await.problem(404, "not_found");
+    at.app.ask(Method::POST, &format!("{}/restore", at.document()), None).await.json();
+    assert_eq!(at.read(&path).await.status, StatusCode::OK);
+    at.app.ask(Method::DELETE, &format!("{}?permanently=true", at.document()), None).await;
+    assert_eq!(at.read(&path).await.status, StatusCode::NOT_FOUND);
+
+    // What the sweeper finds later: nothing young.
+    assert_eq!(at.objects().len(), 1);
+    at.app.workspace.sweep_documents(Timestamp::now()).await.unwrap();
+    assert_eq!(at.objects().len(), 1, "it may still be on its way to be named");
+    at.app.workspace.sweep_documents(Timestamp::now() + SignedDuration::from_hours(2)).await.unwrap();
+    assert_eq!(at.objects(), Vec::<String>::new());
+
+    // Of a user who is shut out, nothing is shown.
+    let body = json!({"title": "t", "content": "theirs"});
+    let theirs = ask(&at.app, &key, Method::POST, "/api/v1/documents", Some(body)).await;
+    let id = serde_json::from_str::<Value>(&theirs.text).unwrap()["id"].as_str().unwrap().to_owned();
+    let answer = ask(&at.app, &key, Method::POST, &format!("/api/v1/documents/{id}/publication"), None).await;
+    let path = serde_json::from_str::<Value>(&answer.text).unwrap()["path"].as_str().unwrap().to_owned();
+    assert!(at.read(&path).await.text.contains("Not rendered yet"));
+    let user: UserId = made["id"].as_str().unwrap().parse().unwrap();
+    at.app.workspace.database().set_suspended(user, Some(Timestamp::now())).await.unwrap();
+    assert!(at.read(&path).await.text.contains("There is nothing here"));
+    at.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_render_is_kept_once_whatever_it_was_for() {
+    let at = Published::start("# One\n\n```\nprint('x' * 3)\n```\n").await;
+    at.publish().await;
+    let render = format!("/api/v1/render/documents/{}", at.id);
+    at.app.get(&format!("{render}?format=markdown&show_code=true")).await.json();
+    let first = at.until_kept(1).await;
+    let objects = at.objects();
+    assert_eq!(objects.len(), 1);
+    for path in [render.clone(), format!("{render}?format=json"), format!("{render}/export?format=ipynb")] {
+        assert_eq!(at.app.get(&path).await.status, StatusCode::OK);
+    }
+    // All cells again, and the same page: it is looked for, and there.
+    assert_eq!(at.app.get(&format!("{render}?fresh=true")).await.json()["cached"], false);
+    at.save("# Two\n\n```\nprint('x' * 3)\n```\n").await;
+    assert_eq!(at.render().await["cached"], true, "only prose was changed");
+    let second = at.until_kept(2).await;
+    let now = at.objects();
+    assert!(now.len() == 1 && now != objects, "{objects:?} {now:?}");
+    assert_ne!(first["last_render"]["rendered_at"], second["last_render"]["rendered_at"]);
+    at.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_too_large_is_not_kept_and_that_is_told() {
+    let at = Published::start("```\nprint('y' * 9_000_000)\n```\n\n```\nprint('z' * 9_000_000)\n```\n").await;
+    let path = at.publish().await;
+    at.render().await;
+    let state = at.until_kept(1).await;
+    let render = &state["last_render"];
+    assert_eq!(render["is_kept"], false, "{render}");
+    assert!(render["size_bytes"].as_u64().unwrap() > 16 << 20, "{render}");
+    assert!(at.read(&path).await.text.contains("Not rendered yet"));
+    assert_eq!(at.objects(), Vec::<String>::new());
+    at.save("small\n").await;
+    at.render().await;
+    at.until_kept(2).await;
+    assert_eq!(at.read(&path).await.status, StatusCode::OK);
+    at.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tier_has_so_many_publications() {
+    let at = Published::start("text\n").await;
+    let quotas = Quotas { publications: 1, ..Quotas::default() };
+    set_quotas(at.app.workspace.database(), quotas).await;
+    let (_, key) = with_user(&at.app, "somebody").await;
+    let mut answers = Vec::new();
+    for title in ["one", "two"] {
+        let made = ask(&at.app, &key, Method::POST, "/api/v1/documents", Some(json!({ "title": title }))).await;
+        let id = serde_json::from_str::<Value>(&made.text).unwrap()["id"].as_str().unwrap().to_owned();
+        answers.push(ask(&at.app, &key, Method::POST, &format!("/api/v1/documents/{id}/publication"), None).await);
+    }
+    assert_eq!(answers[0].status, StatusCode::CREATED);
+    assert_eq!(answers[1].problem(409, "quota_exceeded")["field"], "publications");
+    at.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_link_is_nothing() {
+    let app = TestApp::start().await;
+    let long = "a".repeat(10_000);
+    for token in ["x", &"a".repeat(43), &long, "%00", "%ff", "..%2f..%2fetc", &"%41".repeat(43)] {
+        let answer = Answer::of(app.anonymous(Method::GET, &format!("/p/{token}")).send().await.unwrap()).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text);
+        assert!(answer.text.contains("There is nothing here"), "{}", answer.text);
+    }
+    let answer = Answer::of(app.anonymous(Method::POST, "/p/x").send().await.unwrap()).await;
+    answer.problem(405, "method_not_allowed");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_was_lost_or_changed_is_not_shown() {
+    let at = Published::start("# Here\n").await;
+    let path = at.publish().await;
+    at.render().await;
+    at.until_kept(1).await;
+    let objects = at.objects();
+    std::fs::write(&objects[0], "<h1>forged</h1>").unwrap();
+    at.read(&path).await.problem(500, "internal_error");
+    std::fs::remove_file(&objects[0]).unwrap();
+    assert!(at.read(&path).await.text.contains("Not rendered yet"));
+    // The next render that is looked at keeps it again.
+    at.publish().await;
+    at.render().await;
+    for _ in 0..1000 {
+        if at.read(&path).await.status == StatusCode::OK {
+            return at.app.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the page did not come back");
+}
+
+/// Even a page that no sanitiser has seen has no rights: no script of it runs, and it asks nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_browser_a_hostile_page_does_nothing() {
+    let prints = "print('<script>document.title = \"pwned\"</script><img src=x onerror=\"document.title = `pwned`\">')";
+    let at = Published::start(&format!("# Shown\n\n<script>document.title = 'pwned'</script>\n\n```\n{prints}\n```\n"))
+        .await;
+    let path = at.publish().await;
+    at.render().await;
+    at.until_kept(1).await;
+    let title = browse(&at.app, &path).await;
+    assert!(title.contains("<title>The title</title>") && title.contains("Shown"), "{title}");
+
+    let outside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", outside.local_addr().unwrap());
+    let page = format!(
+        "<!DOCTYPE html><html><head><title>quiet</title><link rel=stylesheet href=\"{address}/a\"></head><body>\
+         <h1>Shown</h1><script>document.title = 'pwned'; fetch('{address}/b')</script>\
+         <img src=\"{address}/c\" onerror=\"document.title = 'pwned'\"><iframe src=\"{address}/d\"></iframe>\
+         <style>body {{ background: url({address}/e) }}</style><svg onload=\"document.title = 'pwned'\"></svg>\
+         <iframe srcdoc=\"<script>parent.document.title = 'pwned'</script>\"></iframe>\
+         <iframe src=\"/api/v1/auth/me\"></iframe><object data=\"{address}/f\"></object></body></html>"
+    );
+    let admin = at.app.get("/api/v1/auth/me").await.json()["id"].as_str().unwrap().parse().unwrap();
+    let objects = Objects::open(&format!("file://{}", at.app.data_dir.path().join("objects").display())).unwrap();
+    objects.put("renders/hostile", page.clone().into_bytes()).await.unwrap();
+    let new = NewRender {
+        version: 2,
+        inputs_key: String::new(),
+        rendered_at: Timestamp::now(),
+        cell_count: 0,
+        failed_count: 0,
+        size_bytes: page.len() as u64,
+        digest: blake3::hash(page.as_bytes()).to_hex().to_string(),
+        object_key: Some("renders/hostile".to_owned()),
+    };
+    at.app.workspace.database().keep_render(admin, at.id.parse().unwrap(), &new).await.unwrap();
+    let shown = browse(&at.app, &path).await;
+    assert!(shown.contains("<title>quiet</title>") && shown.contains("Shown"), "{shown}");
+    // For a frame, which no sanitised page has, the browser connects ahead of the policy; it says nothing.
+    while let Ok(Ok((mut caller, _))) = tokio::time::timeout(Duration::ZERO, outside.accept()).await {
+        let mut asked = String::new();
+        let _ = caller.read_to_string(&mut asked).await;
+        assert_eq!(asked, "", "it asked somebody");
+    }
+    at.app.stop().await;
+}
+
+/// What a browser makes of a page.
+async fn browse(app: &TestApp, path: &str) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let mut chromium = tokio::process::Command::new("chromium");
+    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]);
+    chromium.arg("--timeout=3000").arg(format!("--user-data-dir={}", profile.path().display()));
+    chromium.arg("--dump-dom").arg(format!("http://{}{path}", app.host));
+    chromium.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(Duration::from_secs(60), chromium.output()).await.unwrap().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
