@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -32,7 +32,15 @@ impl One {
 
     /// Posts JSON, and tells how long the answer took to its last byte, and the answer.
     pub fn post(&self, path: &str, body: &Value) -> Result<(Duration, Value)> {
-        let request = self.client.post(format!("{}{path}", self.base)).body(body.to_string());
+        self.ask(path, self.client.post(format!("{}{path}", self.base)).body(body.to_string()))
+    }
+
+    /// Gets something, likewise.
+    pub fn get(&self, path: &str) -> Result<(Duration, Value)> {
+        self.ask(path, self.client.get(format!("{}{path}", self.base)))
+    }
+
+    fn ask(&self, path: &str, request: RequestBuilder) -> Result<(Duration, Value)> {
         self.runtime.block_on(async {
             let asked = Instant::now();
             let response = request.send().await?;

@@ -59,6 +59,9 @@ pub struct ImportQuery {
     pub title: Option<DocumentTitle>,
 }
 
+/// How the caller wants to hear.
+type Wants = (WantsEvents, PrefersAsync, RequestId);
+
 /// Render a stored document.
 ///
 /// Its cells find its files in their working directory, to be read. With `Accept: text/event-stream` the answer is a
@@ -72,13 +75,11 @@ pub struct ImportQuery {
 pub async fn render(
     State(app): State<App>,
     Caller(user): Caller,
-    WantsEvents(wants_events): WantsEvents,
-    PrefersAsync(later): PrefersAsync,
-    request_id: RequestId,
+    wants: Wants,
     ApiPath(id): ApiPath<DocumentId>,
     ApiQuery(query): ApiQuery<RenderQuery>,
 ) -> Result<Response, ApiError> {
-    answer(app, user.id, (wants_events, later), request_id, id, query).await
+    answer(app, user.id, wants, id, query).await
 }
 
 /// Render a stored document: as `GET` does, for those who would not have a `GET` do work.
@@ -90,20 +91,17 @@ pub async fn render(
 pub async fn render_now(
     State(app): State<App>,
     Caller(user): Caller,
-    WantsEvents(wants_events): WantsEvents,
-    PrefersAsync(later): PrefersAsync,
-    request_id: RequestId,
+    wants: Wants,
     ApiPath(id): ApiPath<DocumentId>,
     ApiQuery(query): ApiQuery<RenderQuery>,
 ) -> Result<Response, ApiError> {
-    answer(app, user.id, (wants_events, later), request_id, id, query).await
+    answer(app, user.id, wants, id, query).await
 }
 
 async fn answer(
     app: App,
     user: UserId,
-    (wants_events, later): (bool, bool),
-    request_id: RequestId,
+    (WantsEvents(wants_events), PrefersAsync(later), request_id): Wants,
     id: DocumentId,
     query: RenderQuery,
 ) -> Result<Response, ApiError> {
