@@ -16,7 +16,6 @@ mod machine;
 #[path = "http/one.rs"]
 mod one;
 #[path = "support/report.rs"]
-#[expect(dead_code, reason = "the other benchmarks compare with more")]
 mod report;
 #[path = "http/server.rs"]
 #[expect(dead_code, reason = "the other benchmark makes environments")]

@@ -139,5 +139,6 @@ async fn the_events_of_a_render_join_while_nobody_reads() {
             bytes += event["output"]["text"].as_str().unwrap().len();
         }
     }
-    assert_eq!((waiting, bytes), (2, 20_000));
+    // The cell has begun, what it wrote, and its end.
+    assert_eq!((waiting, bytes), (3, 20_000));
 }

@@ -163,7 +163,8 @@ async fn an_image_comes_along() {
     let kernel = here.kernel_for(Some(&environment), "", &limits()).await.unwrap();
     let (kernel, value) = run(kernel, "import mod; x = 5; print(mod.VALUE)").await;
     let state = kernel.checkpoint();
-    let (saved, image) = (Checkpoint::at_rest(&[state.clone()], None).unwrap(), state.image_at_rest().unwrap());
+    let saved = Checkpoint::at_rest(std::slice::from_ref(&state), None).unwrap();
+    let image = state.image_at_rest().unwrap();
     assert_eq!(image.digest, state.image_digest());
 
     let there = own_sandbox(SandboxConfig::default()).await;
