@@ -14,6 +14,7 @@ mod incremental;
 mod jobs;
 mod kernel;
 mod kernels;
+mod killed;
 mod layering;
 mod limits;
 mod memory;

@@ -27,6 +27,7 @@ impl Kernels {
         let database = &self.0.database;
         let hours = i64::try_from(self.0.config.keep_days.saturating_mul(24)).unwrap_or(i64::MAX);
         let before = Span::new().try_hours(hours).and_then(|span| now.checked_sub(span)).unwrap_or(Timestamp::MIN);
+        database.release_kernels_of_the_dead().await?;
         database.purge_kernels(before).await?;
         database.forget_servers(IMAGE_GRACE).await?;
         self.sweep_below(SEGMENTS, now, GRACE, |keys| async move { database.objects_of_kernels(&keys).await }).await?;

@@ -39,6 +39,32 @@ impl Database {
         query.fetch_all(self.pool()).await?.iter().map(|row| row.text("found")).collect()
     }
 
+    /// Lets go of kernels that dead servers held: they hibernate as they were saved last, and are dead where they never
+    /// were.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn release_kernels_of_the_dead(&self) -> Result<u64, StoreError> {
+        let holders = sqlx::query("SELECT DISTINCT server_id FROM kernels WHERE server_id IS NOT NULL");
+        let mut released = 0_u64;
+        for row in holders.fetch_all(self.pool()).await? {
+            let server = row.text("server_id")?;
+            let mut write = self.write().await?;
+            if self.is_alive(&mut write, &server).await? {
+                continue;
+            }
+            let update = sqlx::query(
+                "UPDATE kernels SET server_id = NULL, asked = NULL, state = CASE WHEN execution_count > 0
+                    AND NOT EXISTS (SELECT 1 FROM kernel_segments WHERE kernel_id = kernels.id)
+                    THEN 'dead' ELSE state END
+                WHERE server_id = $1",
+            );
+            released = released.saturating_add(update.bind(server).execute(write.on()).await?.rows_affected());
+            write.commit().await?;
+        }
+        Ok(released)
+    }
+
     /// Deletes kernels that hibernate, or are dead, and were not used since `before`; and the sets of packages that no
     /// kernel began with.
     ///

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,6 +26,8 @@ pub fn pymd() -> Command {
 pub struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    /// What it says to standard error: read all the time, so that it never waits for a reader.
+    log: JoinHandle<String>,
     /// The line it printed.
     pub line: String,
 }
@@ -32,14 +35,24 @@ pub struct Server {
 impl Server {
     /// Starts a server with its data in `data_dir`, on a port that it picks, and waits for its line.
     pub fn start(data_dir: &Path, arguments: &[&str]) -> Self {
-        let mut command = pymd();
+        Self::start_as(pymd(), data_dir, arguments)
+    }
+
+    /// The same, with an environment of the caller's choice.
+    pub fn start_as(mut command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut log = Vec::new();
+            stderr.read_to_end(&mut log).unwrap();
+            String::from_utf8_lossy(&log).into_owned()
+        });
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         assert!(line.starts_with("listening on http://127.0.0.1:"), "{line}");
-        Self { child, stdout, line }
+        Self { child, stdout, log, line }
     }
 
     /// The URL before the query, and the token.
@@ -63,9 +76,9 @@ impl Server {
                 None => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         };
-        let (mut rest, mut log) = (String::new(), String::new());
+        let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        let log = std::mem::replace(&mut self.log, std::thread::spawn(String::new)).join().unwrap();
         (status, rest, log)
     }
 }
