@@ -223,6 +223,7 @@ impl From<KernelError> for ServiceError {
         match error {
             KernelError::NotFound | KernelError::Lost => Self::NotFound { what: "kernel" },
             KernelError::QuotaExceeded(error) => Self::Quota(error),
+            error @ KernelError::Unshared => Self::internal(&error),
             KernelError::Store(error) => error.into(),
         }
     }

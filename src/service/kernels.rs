@@ -202,6 +202,11 @@ impl Kernels {
             NewKernel { user, info, rest }
         });
         let new: Vec<_> = new.collect();
+        // Whoever finds them in the database waits until they are in memory.
+        let mut turns = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            turns.push(self.0.turns.take(entry.id()).await);
+        }
         self.0.database.insert_kernels(&self.server().await?, &new).await?;
         for entry in &entries {
             self.put_in(entry);
@@ -241,6 +246,15 @@ impl Kernels {
         let unnamed = self.0.database.delete_kernel(user, id).await?;
         if let Some(entry) = self.live(user, id) {
             self.remove(&entry);
+        } else {
+            // Whoever had taken it before is waking it now.
+            let this = self.clone();
+            tokio::spawn(async move {
+                let _turn = this.0.turns.take(id).await;
+                if let Some(entry) = this.live(user, id) {
+                    this.remove(&entry);
+                }
+            });
         }
         self.forget(unnamed);
         Ok(())

@@ -50,6 +50,9 @@ pub enum KernelError {
     /// The server does not hold it, or no longer: it was deleted, or taken by another one.
     #[error("the kernel is not held by this server any more")]
     Lost,
+    /// No kernel names the object any more that this one was to share: it may be deleted.
+    #[error("nobody names the object any more that the kernel was to share")]
+    Unshared,
     /// The tier allows no more.
     #[error(transparent)]
     QuotaExceeded(#[from] QuotaExceeded),
@@ -184,6 +187,7 @@ async fn keep_packages(write: &mut Write, packages: Option<&KernelPackages>) -> 
     let Some(packages) = packages else { return Ok(None) };
     let content = json(packages)?;
     let key = blake3::hash(content.as_bytes()).to_hex().to_string();
+    // (Whoever purges holds the table: the row stays there until the kernel that names it does.)
     let insert = sqlx::query("INSERT INTO kernel_packages (key, content) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING");
     insert.bind(key.clone()).bind(content).execute(write.on()).await?;
     Ok(Some(key))

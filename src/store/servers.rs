@@ -5,7 +5,7 @@
 //! taken for dead when they were not heard of for their lease.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -94,8 +94,8 @@ impl Database {
         let Presence::Lease(until) = &server.0.presence else { return Ok(()) };
         // Counted from before it is said: what others count from is later.
         let said = Instant::now();
-        let lease_until = now().saturating_add(server.0.lease).unwrap_or(jiff::Timestamp::MAX);
         let mut write = self.write().await?;
+        let lease_until = now_of(&mut write).await?.saturating_add(server.0.lease).unwrap_or(jiff::Timestamp::MAX);
         let upsert = sqlx::query(
             "INSERT INTO servers (id, lease_until) VALUES ($1, $2)
             ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until",
@@ -113,13 +113,17 @@ impl Database {
     pub async fn forget_servers(&self, age: Duration) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         let before = now().saturating_sub(age).unwrap_or(jiff::Timestamp::MIN);
+        // (Ages are long: any clock will do.)
         let delete = sqlx::query("DELETE FROM servers WHERE lease_until < $1");
         delete.bind(micros(before)).execute(write.on()).await?;
         write.commit().await?;
         let Some(database) = self.file() else { return Ok(()) };
         for entry in fs::read_dir(servers_dir(database)).into_iter().flatten().flatten() {
             let path = entry.path();
-            if !is_locked(&path) {
+            // Removed while it is held: whoever has just made it finds that it is gone.
+            if let Ok(file) = File::open(&path)
+                && file.try_lock().is_ok()
+            {
                 let _ = fs::remove_file(path);
             }
         }
@@ -134,8 +138,15 @@ impl Database {
         }
         let row = sqlx::query("SELECT lease_until FROM servers WHERE id = $1");
         let row = row.bind(server.to_owned()).fetch_optional(write.on()).await?;
-        Ok(row.map(|row| row.time("lease_until")).transpose()?.is_some_and(|until| until > now()))
+        let Some(row) = row else { return Ok(false) };
+        Ok(row.time("lease_until")? > now_of(write).await?)
     }
+}
+
+/// The time by the clock that all servers of a PostgreSQL database share: their own ones may differ by more than a lease.
+async fn now_of(write: &mut Write) -> Result<jiff::Timestamp, StoreError> {
+    let row = sqlx::query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS time");
+    row.fetch_one(write.on()).await?.time("time")
 }
 
 fn servers_dir(database: &Path) -> PathBuf {
@@ -148,9 +159,14 @@ fn lock_new(path: &Path) -> std::io::Result<File> {
     if let Some(directory) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.lock()?;
-    Ok(file)
+    loop {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        file.lock()?;
+        // Until it was locked, it was a dead server's for whoever swept up.
+        if fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() == there.ino())) {
+            return Ok(file);
+        }
+    }
 }
 
 fn is_locked(path: &Path) -> bool {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{OnceCell, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::keep::Kept;
@@ -97,8 +97,8 @@ pub(super) struct Root {
     pub id: CheckpointId,
     pub checkpoint: Checkpoint,
     pub bytes: u64,
-    /// Where it is kept.
-    pub saved: OnceCell<KernelSegment>,
+    /// Where it is kept, once a kernel names it there.
+    pub saved: tokio::sync::Mutex<Option<KernelSegment>>,
 }
 
 /// What a kernel takes.
@@ -265,7 +265,7 @@ impl Entry {
     pub(super) fn root(&self) -> Result<Arc<Root>, ServiceError> {
         let checkpoint = self.state()?.forked();
         let bytes = checkpoint.bytes_beyond(None);
-        Ok(Arc::new(Root { id: CheckpointId::new(), checkpoint, bytes, saved: OnceCell::new() }))
+        Ok(Arc::new(Root { id: CheckpointId::new(), checkpoint, bytes, saved: tokio::sync::Mutex::default() }))
     }
 
     /// Another kernel that knows what this one knew.

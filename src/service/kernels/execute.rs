@@ -76,6 +76,10 @@ impl Kernels {
             report
         });
         entry.end();
+        if entry.is_gone() && report.is_ok() {
+            let message = "the kernel was deleted, or taken by another server, while the cell ran".to_owned();
+            return Err(ServiceError::Conflict { message });
+        }
         Ok(ExecuteReport { execution_id, ..report?.into() })
     }
 

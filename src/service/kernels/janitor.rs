@@ -14,6 +14,8 @@ const SHORTEST_TICK: Duration = Duration::from_millis(20);
 const LONGEST_TICK: Duration = Duration::from_millis(250);
 /// So often is asked what other servers want.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// So often is looked whether all kernels are still this server's.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A kernel that could not be saved is tried again after so long.
 const SAVE_AGAIN: Duration = Duration::from_secs(5);
 
@@ -22,7 +24,8 @@ pub(super) fn start(kernels: &Kernels, server: Server) {
     let inner = Arc::downgrade(&kernels.0);
     let tick = Duration::from_millis(kernels.0.config.save_after_ms).clamp(SHORTEST_TICK, LONGEST_TICK);
     tokio::spawn(async move {
-        let mut janitor = Janitor { inner, server, said: Instant::now(), asked: Instant::now() };
+        let now = Instant::now();
+        let mut janitor = Janitor { inner, server, said: now, asked: now, looked: now };
         let mut ticks = tokio::time::interval(tick);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while janitor.look().await {
@@ -37,6 +40,7 @@ struct Janitor {
     /// When it was said last that the server is there.
     said: Instant,
     asked: Instant,
+    looked: Instant,
 }
 
 impl Janitor {
@@ -62,6 +66,10 @@ impl Janitor {
         if self.asked.elapsed() >= ASK_EVERY {
             self.asked = Instant::now();
             kernels.answer(&self.server).await;
+        }
+        if self.looked.elapsed() >= LOOK_EVERY {
+            self.looked = Instant::now();
+            kernels.lose_those_of_others(&self.server, &all).await;
         }
         let config = &kernels.0.config;
         for entry in all {
@@ -117,6 +125,17 @@ impl Kernels {
                 // It is on its way in or out.
                 (_, None) => {}
             }
+        }
+    }
+
+    /// Gives up those of these kernels that were deleted at another server, or taken by one.
+    async fn lose_those_of_others(&self, server: &Server, all: &[Arc<Entry>]) {
+        match self.0.database.held_by(server).await {
+            Ok(held) => {
+                let others = all.iter().filter(|entry| held.get(&entry.id()) != Some(&entry.fence));
+                others.filter(|entry| !entry.is_gone()).for_each(|entry| self.lose(entry));
+            }
+            Err(error) => tracing::warn!(%error, "which kernels this server holds can't be read"),
         }
     }
 

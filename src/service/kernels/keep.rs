@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::entry::{Entry, Root, Turn};
@@ -16,7 +17,7 @@ use super::{Inner, Kernels};
 use crate::backend::wasm::{AtRest, Checkpoint, SandboxError};
 use crate::domain::{CheckpointId, CheckpointInfo, KernelHistory, KernelSegment, KernelState};
 use crate::service::{ServiceError, off_the_server_threads};
-use crate::store::{KernelError, KernelSave};
+use crate::store::{KernelError, KernelSave, ObjectError};
 
 /// Where segments are in the object store.
 pub(super) const SEGMENTS: &str = "kernels";
@@ -28,9 +29,11 @@ pub(super) const IMAGES: &str = "images";
 const MAX_SEGMENTS: usize = 24;
 /// States that were forgotten, and may still lie in the segments of a kernel with few others.
 const FEW_STATES: usize = 4;
-/// That an image is in the object store is taken for granted for so long. (It is swept away when no kernel has begun in it
-/// for a day.)
+/// That an image is in the object store is taken for granted for so long. (It is swept away when no kernel has begun in it,
+/// and it is older than a day.)
 const IMAGE_TRUSTED: Duration = Duration::from_secs(60 * 60);
+/// One that is older is written again, so that what is taken for granted is not swept away.
+const IMAGE_YOUNG: SignedDuration = SignedDuration::from_hours(12);
 
 /// What is kept of a kernel.
 #[derive(Default)]
@@ -83,6 +86,7 @@ impl Wanted {
             history: KernelHistory::default(),
             kept_segments: 0,
             new_segments: Vec::new(),
+            shared: None,
         };
         Self { revision, head, checkpoints, states, root, save }
     }
@@ -95,7 +99,11 @@ impl Kernels {
     /// The object store's or the database's: it is where it was.
     pub(super) async fn save(&self, entry: &Arc<Entry>, then: KernelState) -> Result<(), ServiceError> {
         let mut kept = entry.kept.lock().await;
-        let saved = self.save_as(entry, &mut kept, then).await;
+        let mut saved = self.save_as(entry, &mut kept, then).await;
+        if let Err(SaveError::Unshared) = &saved {
+            // The last kernel that named it was deleted a moment ago: it is written again.
+            saved = self.save_as(entry, &mut kept, then).await;
+        }
         if let Err(SaveError::Lost) = &saved {
             // Deleted, or another server has it: what is known here is of no worth.
             self.lose(entry);
@@ -120,10 +128,18 @@ impl Kernels {
         if let Some((_, first)) = states.first() {
             self.keep_image(first).await?;
         }
-        if let Some(root) = root.filter(|_| next.ids.is_empty()) {
+        let root = root.filter(|_| next.ids.is_empty());
+        let mut first_of_root = None;
+        if let Some(root) = &root {
             self.keep_image(&root.checkpoint).await?;
-            let segment = root.saved.get_or_try_init(|| self.put(FORKS, vec![root.checkpoint.clone()], None)).await?;
-            save.new_segments.push(segment.clone());
+            let saved = root.saved.lock().await;
+            if let Some(segment) = &*saved {
+                (save.shared, save.new_segments) = (Some(segment.object_key.clone()), vec![segment.clone()]);
+            } else {
+                // The others wait until a row names it: then it can't be deleted between.
+                save.new_segments.push(self.put(FORKS, vec![root.checkpoint.clone()], None).await?);
+                first_of_root = Some((saved, save.new_segments.clone()));
+            }
             (next.ids, next.last) = (vec![root.id], Some(root.checkpoint.clone()));
         }
         let new: Vec<_> = states.into_iter().filter(|(id, _)| !next.ids.contains(id)).collect();
@@ -140,7 +156,19 @@ impl Kernels {
             checkpoints: checkpoints.into_iter().filter_map(|info| Some((place(&info.id)?, info))).collect(),
         };
         let Inner { database, .. } = &*self.0;
-        let unnamed = database.save_kernel(&self.server().await?, &save).await?;
+        let unnamed = match database.save_kernel(&self.server().await?, &save).await {
+            Err(KernelError::Unshared) => {
+                if let Some(root) = &root {
+                    let mut saved = root.saved.lock().await;
+                    saved.take_if(|segment| save.shared.as_ref() == Some(&segment.object_key));
+                }
+                return Err(SaveError::Unshared);
+            }
+            unnamed => unnamed?,
+        };
+        if let Some((mut saved, segments)) = first_of_root {
+            *saved = segments.into_iter().next();
+        }
         next.segments.extend(save.new_segments);
         *kept = next;
         entry.kept_revision.store(revision, Ordering::Release);
@@ -172,13 +200,20 @@ impl Kernels {
 
     /// Sees to it that the image that a state began in is in the object store.
     async fn keep_image(&self, state: &Checkpoint) -> Result<(), SaveError> {
-        let digest = state.image_digest().to_string();
+        let state_of = state.clone();
+        let digest = off_the_server_threads(move || state_of.image_digest().to_string()).await?;
         let mut images = self.0.images.lock().await;
         if images.get(&digest).is_some_and(|since| since.elapsed() < IMAGE_TRUSTED) {
             return Ok(());
         }
         let key = format!("{IMAGES}/{digest}");
-        if !self.0.objects.exists(&key).await.map_err(ServiceError::from)? {
+        let is_young = match self.0.objects.info(&key).await {
+            // One that may be swept away soon is written again.
+            Ok(there) => Timestamp::now().duration_since(there.modified_at) < IMAGE_YOUNG,
+            Err(ObjectError::NotFound { .. }) => false,
+            Err(error) => return Err(SaveError::Service(error.into())),
+        };
+        if !is_young {
             let state = state.clone();
             let image = off_the_server_threads(move || state.image_at_rest()).await??;
             self.0.objects.put(&key, image.bytes).await.map_err(ServiceError::from)?;
@@ -230,6 +265,8 @@ fn is_outdated(kept: &Kept, states: &[(CheckpointId, Checkpoint)], has_root: boo
 enum SaveError {
     /// It is this server's no more.
     Lost,
+    /// What it was to share is nobody's any more.
+    Unshared,
     Service(ServiceError),
 }
 
@@ -249,6 +286,7 @@ impl From<KernelError> for SaveError {
     fn from(error: KernelError) -> Self {
         match error {
             KernelError::Lost => Self::Lost,
+            KernelError::Unshared => Self::Unshared,
             error => Self::Service(error.into()),
         }
     }
@@ -258,6 +296,7 @@ impl From<SaveError> for ServiceError {
     fn from(error: SaveError) -> Self {
         match error {
             SaveError::Lost => Self::NotFound { what: "kernel" },
+            SaveError::Unshared => KernelError::Unshared.into(),
             SaveError::Service(error) => error,
         }
     }

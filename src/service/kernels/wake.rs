@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::Kernels;
 use super::entry::{Beginning, Behind, Birth, Entry, Root, Woken};
@@ -91,6 +91,7 @@ impl Kernels {
             history: rest.history.clone(),
             kept_segments: rest.segments.len() as u64,
             new_segments: Vec::new(),
+            shared: None,
         };
         let given = match self.server().await {
             Ok(server) => self.0.database.save_kernel(&server, &save).await.map(drop).map_err(ServiceError::from),
@@ -188,7 +189,7 @@ impl Kernels {
             return Some(root);
         }
         let (checkpoint, bytes) = (state.clone(), state.bytes_beyond(None));
-        let saved = OnceCell::new_with(Some(segment.clone()));
+        let saved = Mutex::new(Some(segment.clone()));
         let root = Arc::new(Root { id: *id, checkpoint, bytes, saved });
         let mut roots = self.0.roots.lock().unwrap_or_else(PoisonError::into_inner);
         roots.retain(|_, root: &mut Weak<Root>| root.strong_count() > 0);

@@ -1,5 +1,7 @@
 //! The side of the server that holds a kernel: taking it, saving it, letting it go.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::{KernelError, Reach, add_segments, columns, keep_packages, keys_of, read, unnamed};
@@ -51,6 +53,8 @@ pub struct KernelSave {
     pub kept_segments: u64,
     /// And these come behind them.
     pub new_segments: Vec<KernelSegment>,
+    /// The object among these that was written for another kernel, which must name it at this moment.
+    pub shared: Option<String>,
 }
 
 /// What another server wants of the one that holds a kernel.
@@ -159,6 +163,16 @@ impl Database {
         if update.execute(write.on()).await?.rows_affected() == 0 {
             return Err(KernelError::Lost);
         }
+        if let Some(key) = &save.shared {
+            // Whoever deletes the last kernel that names it comes before, and is seen, or waits.
+            let named = write.dialect().pick(
+                "SELECT 1 AS one FROM kernel_segments WHERE object_key = $1 LIMIT 1",
+                "SELECT 1 AS one FROM kernel_segments WHERE object_key = $1 LIMIT 1 FOR SHARE",
+            );
+            if sqlx::query(named).bind(key.clone()).fetch_optional(write.on()).await?.is_none() {
+                return Err(KernelError::Unshared);
+            }
+        }
         let before = keys_of(&mut write, save.id).await?;
         let delete = sqlx::query("DELETE FROM kernel_segments WHERE kernel_id = $1 AND number >= $2");
         let gone = delete.bind(save.id.to_string()).bind(number(save.kept_segments)).execute(write.on()).await?;
@@ -185,15 +199,28 @@ impl Database {
         let mut found = Vec::new();
         for row in rows {
             let asked = if row.text("asked")? == Asked::Interrupt.as_str() { Asked::Interrupt } else { Asked::Release };
-            found.push((row.parsed("id")?, asked));
+            found.push((row.parsed::<KernelId>("id")?, asked));
         }
         if !found.is_empty() {
             let mut write = self.write().await?;
-            let clear = sqlx::query("UPDATE kernels SET asked = NULL WHERE server_id = $1 AND asked IS NOT NULL");
-            clear.bind(server.id().to_owned()).execute(write.on()).await?;
+            for (id, asked) in &found {
+                // What was asked meanwhile is heard the next time.
+                let clear = sqlx::query("UPDATE kernels SET asked = NULL WHERE id = $1 AND server_id = $2 AND asked = $3");
+                let clear = clear.bind(id.to_string()).bind(server.id().to_owned()).bind(asked.as_str());
+                clear.execute(write.on()).await?;
+            }
             write.commit().await?;
         }
         Ok(found)
+    }
+
+    /// The kernels that a server holds, each with what it was taken with last.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn held_by(&self, server: &Server) -> Result<HashMap<KernelId, i64>, StoreError> {
+        let held = sqlx::query("SELECT id, fence FROM kernels WHERE server_id = $1").bind(server.id().to_owned());
+        held.fetch_all(self.pool()).await?.iter().map(|row| Ok((row.parsed("id")?, row.int("fence")?))).collect()
     }
 
     /// Asks the server that holds a kernel for something.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
 use crate::store::Database;
+use crate::store::database::Dialect;
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, micros};
 
@@ -74,6 +75,10 @@ impl Database {
         let mut write = self.write().await?;
         let delete = sqlx::query("DELETE FROM kernels WHERE server_id IS NULL AND used_at < $1");
         let purged = delete.bind(micros(before)).execute(write.on()).await?.rows_affected();
+        if write.dialect() == Dialect::Postgres {
+            // A kernel that is made at this moment names a set that is there: it is waited for, or waits.
+            sqlx::query("LOCK TABLE kernel_packages IN EXCLUSIVE MODE").execute(write.on()).await?;
+        }
         let packages = "DELETE FROM kernel_packages WHERE key NOT IN
             (SELECT packages FROM kernels WHERE packages IS NOT NULL)";
         sqlx::query(packages).execute(write.on()).await?;

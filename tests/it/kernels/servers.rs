@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pymd::domain::KernelPolicy;
-use reqwest::header;
+use reqwest::{Method, StatusCode, header};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -89,7 +89,25 @@ async fn a_server_that_ends_leaves_its_kernels_behind(database: TestDatabase) {
     two.app.stop().await;
 }
 
+/// One server deletes what another one has in memory: it is gone there, too, soon.
+async fn what_is_deleted_elsewhere_is_gone(database: TestDatabase) {
+    let cluster = Cluster::of(database);
+    let one = Notebook::on(cluster.server(KernelPolicy::default()).await).await;
+    let two = Notebook::on(cluster.server(KernelPolicy::default()).await).await;
+    one.run("x = 1").await;
+    one.until_saved().await;
+    let kernel = format!("{KERNELS}/{}", one.kernel);
+    assert_eq!(two.app.ask(Method::DELETE, &kernel, None).await.status, StatusCode::NO_CONTENT);
+    while one.app.get(&kernel).await.status != StatusCode::NOT_FOUND {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    one.post(&one.kernel, "execute", json!({"code": "print(x)"})).await.problem(404, "not_found");
+    one.app.stop().await;
+    two.app.stop().await;
+}
+
 on_both_databases!(
+    what_is_deleted_elsewhere_is_gone,
     a_kernel_goes_where_it_is_wanted,
     what_runs_elsewhere_is_not_run_twice,
     a_server_that_ends_leaves_its_kernels_behind,

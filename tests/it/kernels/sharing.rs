@@ -1,5 +1,8 @@
 //! Forks: all that the kernel knew, and then each its own way.
 
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
 use super::{KERNELS, Notebook};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,5 +46,25 @@ async fn a_hundred_forks_of_much_memory_hold_little_more_than_one() {
     let all: u64 = sizes.sum();
     assert!(all < one * 2, "{one} {all}");
     assert_eq!(notebook.run("print(int(table.sum()))").await, "17999997000000\n");
+    notebook.app.stop().await;
+}
+
+/// What forks share stays as long as one of them is there, also one that was not saved yet when the last other was deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fork_that_runs_while_the_others_are_deleted_keeps_what_they_shared() {
+    let notebook = Notebook::open().await;
+    notebook.run("x = 'shared'").await;
+    let forks = notebook.fork(2).await;
+    let code = "import time\nprint('begun', flush=True)\ntime.sleep(2)";
+    let path = format!("{KERNELS}/{}/execute", forks[0]);
+    let mut events = notebook.app.stream(&path, &json!({"code": code})).await;
+    while !String::from_utf8_lossy(&events.chunk().await.unwrap().unwrap()).contains("begun") {}
+    notebook.until(|list| list.iter().any(|one| one["id"] == *forks[1] && one["saved"] == true)).await;
+    let gone = notebook.app.ask(Method::DELETE, &format!("{KERNELS}/{}", forks[1]), None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    while events.chunk().await.unwrap().is_some() {}
+    let asleep = notebook.post(&forks[0], "hibernate", json!({})).await.json();
+    assert_eq!(asleep["state"], "hibernated");
+    assert_eq!(notebook.prints(&forks[0], "print(x)").await, "shared\n");
     notebook.app.stop().await;
 }
