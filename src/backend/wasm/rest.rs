@@ -257,7 +257,10 @@ pub(super) fn wake(
     if head.image != *ground.image.digest().as_bytes() {
         return Err(WakeError::Image);
     }
-    let before = before.filter(|before| Arc::ptr_eq(&before.state().image, &ground.image));
+    // Without what came before, they would be something else.
+    if before.is_some_and(|before| !Arc::ptr_eq(&before.state().image, &ground.image)) {
+        return Err(WakeError::Image);
+    }
     let mut states: Vec<Checkpoint> = Vec::with_capacity(head.states.len());
     for saved in head.states {
         let before = states.last().or(before).map(Checkpoint::state);

@@ -257,6 +257,13 @@ impl Kernels {
 /// Whether what is kept is better written anew.
 fn is_outdated(kept: &Kept, states: &[(CheckpointId, Checkpoint)], has_root: bool) -> bool {
     let wanted = states.iter().filter(|(id, _)| kept.ids.contains(id)).count() + usize::from(has_root);
+    // What lies there is not known one by one (it was read by nobody), or it began elsewhere: nothing goes on from it.
+    let is_of_others = kept.ids.is_empty() && !kept.segments.is_empty();
+    let (last, first) = (kept.last.as_ref(), states.first());
+    let began_elsewhere = last.zip(first).is_some_and(|(last, (_, first))| !last.began_with(first));
+    if is_of_others || began_elsewhere {
+        return true;
+    }
     let forgotten = kept.ids.len().saturating_sub(wanted);
     kept.segments.len() >= MAX_SEGMENTS || forgotten > states.len() + FEW_STATES
 }

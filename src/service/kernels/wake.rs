@@ -184,7 +184,7 @@ impl Kernels {
         if !segment.object_key.starts_with(FORKS) {
             return None;
         }
-        if let Some(root) = self.known_root(&segment.object_key) {
+        if let Some(root) = self.known_root(&segment.object_key).filter(|root| root.checkpoint.began_with(state)) {
             *id = root.id;
             return Some(root);
         }
@@ -213,7 +213,9 @@ impl Kernels {
             let digest: Digest = digest(&segment.digest)?;
             let bytes = self.0.objects.get(&segment.object_key, segment.size_bytes).await?;
             // States that forks share are there once, where one of them is awake.
-            if let Some(root) = self.known_root(&segment.object_key).filter(|_| states.is_empty()) {
+            let known = self.known_root(&segment.object_key).filter(|_| states.is_empty());
+            // (Not where their image had to be read again since.)
+            if let Some(root) = known.filter(|root| root.checkpoint.lies_on(&ground)) {
                 states.push(root.checkpoint.clone());
                 continue;
             }

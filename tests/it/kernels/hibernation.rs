@@ -283,6 +283,20 @@ async fn what_nobody_needs_is_swept_up() {
     notebook.app.stop().await;
 }
 
+/// What was kept before a restart is of no state behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_forgets_what_was_kept() {
+    let notebook = Notebook::open().await;
+    notebook.run("old = 1").await;
+    notebook.until_saved().await;
+    notebook.post(&notebook.kernel, "restart", json!({})).await.json();
+    notebook.hibernate(&notebook.kernel).await;
+    notebook.run("new = 2").await;
+    notebook.hibernate(&notebook.kernel).await;
+    assert_eq!(notebook.run("print('old' in globals(), new)").await, "False 2\n");
+    notebook.app.stop().await;
+}
+
 /// Many cells leave few objects: what is forgotten does not stay for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_saves_leave_few_objects() {

@@ -181,6 +181,11 @@ impl Client {
             } else if model.is_there(id) {
                 model.wrong(format!("{id}: cell {number}: {report}"));
             }
+        } else if answer.text.contains("is dead") {
+            let is_saved = model.with(|known| known.kernels.get(id).is_some_and(|kernel| kernel.floor.is_some()));
+            if is_saved {
+                model.wrong(format!("{id} is dead"));
+            }
         }
         Some(())
     }

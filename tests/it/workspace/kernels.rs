@@ -52,6 +52,8 @@ async fn an_environment_that_changes_does_not_change_its_kernels() {
     world.install(&environment, &["versioned==1.0"]).await;
     kernel.asks("restart").await;
     assert_eq!(kernel.prints("import versioned; print(versioned.version)").await, "1.0\n");
+    kernel.asks("hibernate").await;
+    assert_eq!(kernel.prints("print(versioned.version)").await, "1.0\n");
     world.stop().await;
 }
 

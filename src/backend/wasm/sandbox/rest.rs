@@ -37,6 +37,17 @@ impl Checkpoint {
         Digest::from(self.state().image.root().digest())
     }
 
+    /// Whether both began in one image, in one place of memory: else neither can be kept, or woken, as what comes after
+    /// the other.
+    pub fn began_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.state().image.root(), other.state().image.root())
+    }
+
+    /// Whether it was woken on this ground.
+    pub fn lies_on(&self, ground: &Ground) -> bool {
+        Arc::ptr_eq(&self.state().image, &ground.image)
+    }
+
     /// The image that the kernel began in, at rest. Blocks.
     ///
     /// # Errors
