@@ -1,15 +1,16 @@
 //! `/api/v1/kernels`: interpreters that stay between cells.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use axum::{Extension, Json};
 use futures::StreamExt as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::Problems;
 use super::extract::{ApiJson, ApiPath, ApiQuery, Caller, Paging, WantsEvents};
+use super::guard::Credential;
 use super::request_id::RequestId;
 use super::{ApiError, App, execute, sse, watch};
 use crate::domain::{CheckpointInfo, Completion, ExecuteReport, Inspection, KernelId, KernelInfo};
@@ -59,13 +60,14 @@ pub struct CheckpointList {
 pub async fn events(
     State(app): State<App>,
     Caller(user): Caller,
+    Extension(credential): Extension<Credential>,
     ApiPath(id): ApiPath<KernelId>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let from = watch::last_event_id(&headers)?;
     let connection = app.connection(user.id)?;
     let events = watch::of_kernel(app.workspace().watch_kernel(user.id, id, from.as_ref()).await?);
-    let events = events.take_until(async move { app.ended().await });
+    let events = events.take_until(watch::until_void(app, credential));
     Ok(sse::stream(events.inspect(move |_| _ = &connection)))
 }
 

@@ -1,13 +1,18 @@
 //! What happens to a kernel, as a stream of events: what the WebSocket tells, for clients that only read.
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::sse::Event as SseEvent;
 use futures::Stream;
 use serde_json::json;
 
-use super::{ApiError, sse};
+use super::guard::Credential;
+use super::{ApiError, App, sse};
 use crate::service::{KernelWatch, Position, Start};
 
+/// So often is asked whether a key is still accepted.
+const CHECKED_EVERY: Duration = Duration::from_secs(30);
 /// What an `EventSource` sends when it comes back.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -40,6 +45,22 @@ pub fn of_kernel(watch: KernelWatch) -> impl Stream<Item = SseEvent> + Send + us
         }
     });
     futures::StreamExt::chain(futures::stream::iter([first]), rest)
+}
+
+/// Waits until the server stops, or the sender's key is not accepted any more: the stream has no other end.
+pub async fn until_void(app: App, credential: Credential) {
+    let mut checks = tokio::time::interval(CHECKED_EVERY);
+    checks.reset();
+    loop {
+        tokio::select! {
+            () = app.ended() => return,
+            _ = checks.tick() => {
+                if credential.is_void(&app).await {
+                    return;
+                }
+            }
+        }
+    }
 }
 
 fn id(watch: &KernelWatch, seq: u64) -> String {

@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pymd::domain::{KernelPolicy, Limits};
 use reqwest::Method;
@@ -202,9 +202,9 @@ async fn one_who_does_not_read_is_dropped_and_holds_up_nobody() {
     let kernel = kernel(&app).await;
     let code = "for _ in range(4000): print('x' * 10_000)";
     let timed = async || {
-        let started = Instant::now();
-        assert_eq!(run(&app, &kernel, code).await["outcome"]["kind"], "completed");
-        started.elapsed()
+        let report = run(&app, &kernel, code).await;
+        assert_eq!(report["outcome"]["kind"], "completed");
+        Duration::from_secs_f64(report["wall_ms"].as_f64().unwrap() / 1e3)
     };
     timed().await;
     let alone = timed().await;
