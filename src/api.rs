@@ -33,6 +33,7 @@ mod schedules;
 mod server;
 mod sse;
 mod state;
+mod watch;
 mod ws;
 
 use axum::Router;
@@ -59,6 +60,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(kernels::list, kernels::create))
         .routes(routes!(kernels::show, kernels::delete))
         .routes(routes!(kernels::run))
+        .routes(routes!(kernels::events))
         .routes(routes!(kernels::interrupt))
         .routes(routes!(kernels::restart))
         .routes(routes!(kernels::fork))

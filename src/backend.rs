@@ -4,4 +4,4 @@
 mod events;
 pub mod wasm;
 
-pub use events::{EventReceiver, EventSender, Queued, event_channel};
+pub use events::{EventReceiver, EventSender, Listener, Queued, event_channel};

@@ -20,6 +20,7 @@ mod publication;
 mod schedule;
 mod text_enum;
 mod user;
+mod watch;
 
 pub use cell::{CellReport, CellRequest, Event, ExecuteReport, InputFile};
 pub use document::{
@@ -50,3 +51,4 @@ pub use publication::{BadPublicToken, LastRender, PublicToken, Publication};
 pub use schedule::{BadCronExpression, BadTimeZone, CronExpression, Schedule, TimeZoneName};
 pub use text_enum::UnknownWord;
 pub use user::{ApiKey, QuotaExceeded, QuotaKind, Quotas, Role, Tier, User};
+pub use watch::{DocumentEvent, DocumentStatus, KernelEvent, KernelStatus, RenderSummary, etag_of};

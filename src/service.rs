@@ -6,6 +6,7 @@ mod checkpoints;
 mod error;
 mod execute;
 mod executions;
+mod feeds;
 pub mod install;
 mod kernels;
 pub mod prepare;
@@ -28,6 +29,7 @@ pub use execute::{ExecuteRequest, RequestFile};
 pub use executions::{
     ExecutionConfig, ExecutionDetail, Executions, Origin, RecordedCell, Recording, RecordingStats, Running,
 };
+pub use feeds::{Position, Start, TooSlow};
 pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, Kernels, RestoreKernel};
 use render::off_the_server_threads;
 pub use render::{
@@ -38,10 +40,10 @@ pub use scripts::Scripts;
 pub use shares::{Share, Shares};
 pub use validate::{ValidateReport, ValidateRequest};
 pub use workspace::{
-    AddPackages, Clock, CloneEnvironment, CreateDocument, CreateEnvironment, ExportFormat, Exported, FileList, Found,
-    ImportDocument, ImportRequirements, ImportedDocument, InstallRequest, JobResult, OpenFile, PackageList, PublicPage,
-    PutFile, PutSchedule, RenderStored, TEMPLATES, TagList, Template, UpdateDocument, UpdateEnvironment, VersionDiff,
-    WorkConfig, Workspace, WorkspaceParts,
+    AddPackages, Clock, CloneEnvironment, CreateDocument, CreateEnvironment, DocumentWatch, ExportFormat, Exported,
+    FileList, Found, ImportDocument, ImportRequirements, ImportedDocument, InstallRequest, JobResult, KernelWatch,
+    OpenFile, PackageList, PublicPage, PutFile, PutSchedule, RenderStored, TEMPLATES, TagList, Template,
+    UpdateDocument, UpdateEnvironment, VersionDiff, Watch, WorkConfig, Workspace, WorkspaceParts,
 };
 
 use crate::backend::wasm::Sandbox;

@@ -109,6 +109,11 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "suspended", "The account is suspended", detail)
     }
 
+    /// A stable name for programs.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// What is wrong, in a sentence.
     pub(super) fn detail(&self) -> &str {
         &self.detail

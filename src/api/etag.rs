@@ -26,10 +26,7 @@ impl IntoResponse for Versioned {
 /// What may be kept, for this caller only, and has to be asked for again each time.
 pub const REVALIDATED: &str = "private, no-cache";
 
-/// The `ETag` of a document at that version.
-pub fn of_version(version: u64) -> String {
-    format!("\"{version}\"")
-}
+pub use crate::domain::etag_of as of_version;
 
 /// The caller has it already.
 pub fn not_modified(etag: String) -> Response {

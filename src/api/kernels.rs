@@ -1,16 +1,18 @@
 //! `/api/v1/kernels`: interpreters that stay between cells.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use axum::{Extension, Json};
+use futures::StreamExt as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::Problems;
 use super::extract::{ApiJson, ApiPath, ApiQuery, Caller, Paging, WantsEvents};
+use super::guard::Credential;
 use super::request_id::RequestId;
-use super::{ApiError, App, execute};
+use super::{ApiError, App, execute, sse, watch};
 use crate::domain::{CheckpointInfo, Completion, ExecuteReport, Inspection, KernelId, KernelInfo};
 use crate::service::{At, CreateKernel, ExecuteCell, ForkKernel, RestoreKernel};
 
@@ -45,6 +47,28 @@ pub struct CheckpointList {
     pub checkpoints: Vec<CheckpointInfo>,
     /// How many there are.
     pub total: u64,
+}
+
+/// What happens to a kernel from now on, whoever works with it; it is not woken.
+///
+/// First `subscribed` with the kernel, or `reset` where what was missed can't be told; then `event`s, and `too_slow` at
+/// the end for a client that did not take them. Each has an `id`, so that an `EventSource` goes on where it was cut off.
+#[utoipa::path(get, path = "/api/v1/kernels/{id}/events", tag = "kernels", operation_id = "kernel_events",
+    params(("id" = KernelId, Path), ("Last-Event-ID" = Option<String>, Header, description = "The last `id` that came")),
+    responses((status = 200, description = "The events: each a `KernelEvent`", body = String,
+    content_type = "text/event-stream"), Problems))]
+pub async fn events(
+    State(app): State<App>,
+    Caller(user): Caller,
+    Extension(credential): Extension<Credential>,
+    ApiPath(id): ApiPath<KernelId>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let from = watch::last_event_id(&headers)?;
+    let connection = app.connection(user.id)?;
+    let events = watch::of_kernel(app.workspace().watch_kernel(user.id, id, from.as_ref()).await?);
+    let events = events.take_until(watch::until_void(app, credential));
+    Ok(sse::stream(events.inspect(move |_| _ = &connection)))
 }
 
 /// Make a kernel. It stays until it is deleted: soon after each cell, what it knows is kept.

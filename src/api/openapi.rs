@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ProblemDetails;
 use super::{render, table};
-use crate::domain::{Event, InstallEvent, JobEvent};
+use crate::domain::{DocumentEvent, Event, InstallEvent, JobEvent, KernelEvent};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,7 +31,7 @@ use crate::domain::{Event, InstallEvent, JobEvent};
         (name = "server", description = "The server itself"),
         (name = "pages", description = "Pages for people")
     ),
-    components(schemas(ProblemDetails, Event, InstallEvent, JobEvent, render::CellEvent, render::CellEnd)),
+    components(schemas(ProblemDetails, Event, InstallEvent, JobEvent, KernelEvent, DocumentEvent, render::CellEvent, render::CellEnd)),
     security(("bearer" = []), ("session" = [])),
     modifiers(&Schemes)
 )]

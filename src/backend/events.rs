@@ -44,9 +44,21 @@ impl<T> Shared<T> {
     }
 }
 
+/// Somebody else who hears what happens.
+pub trait Listener<T>: Send + Sync {
+    /// Whether there is anybody to hear it.
+    fn listens(&self) -> bool;
+
+    /// Hears it, without waiting for anything.
+    fn hear(&self, event: &T);
+}
+
 /// The writer's end. Sending never waits: neighbouring texts of one stream join in the queue, so what waits there is
 /// bounded by the output limits however slow the reader is.
-pub struct EventSender<T = Event>(Arc<Shared<T>>);
+pub struct EventSender<T = Event> {
+    queue: Option<Arc<Shared<T>>>,
+    listener: Option<Arc<dyn Listener<T>>>,
+}
 
 /// The reader's end.
 pub struct EventReceiver<T = Event>(Arc<Shared<T>>);
@@ -55,27 +67,46 @@ pub struct EventReceiver<T = Event>(Arc<Shared<T>>);
 pub fn event_channel<T: Queued>() -> (EventSender<T>, EventReceiver<T>) {
     let queue = Mutex::new(Queue { events: VecDeque::new(), closed: false });
     let shared = Arc::new(Shared { queue, changed: Notify::new() });
-    (EventSender(Arc::clone(&shared)), EventReceiver(shared))
+    (EventSender { queue: Some(Arc::clone(&shared)), listener: None }, EventReceiver(shared))
 }
 
 impl<T: Queued> EventSender<T> {
     /// Puts an event in.
     pub fn send(&self, event: T) {
-        self.0.with(|queue| {
+        if let Some(listener) = self.listener.as_ref().filter(|listener| listener.listens()) {
+            listener.hear(&event);
+        }
+        let Some(queue) = &self.queue else { return };
+        queue.with(|queue| {
             let left = match queue.events.back_mut() {
                 Some(last) => last.join(event),
                 None => Some(event),
             };
             queue.events.extend(left);
         });
-        self.0.changed.notify_one();
+        queue.changed.notify_one();
+    }
+}
+
+impl<T> EventSender<T> {
+    /// What is sent there is heard by `listener`, too; or by nobody else, where there is no queue.
+    #[must_use]
+    pub fn with_listener(queue: Option<Self>, listener: Arc<dyn Listener<T>>) -> Self {
+        Self { queue: queue.and_then(|mut sender| sender.queue.take()), listener: Some(listener) }
+    }
+
+    /// Whether what is sent goes anywhere.
+    pub fn is_heard(&self) -> bool {
+        self.queue.is_some() || self.listener.as_ref().is_some_and(|listener| listener.listens())
     }
 }
 
 impl<T> Drop for EventSender<T> {
     fn drop(&mut self) {
-        self.0.with(|queue| queue.closed = true);
-        self.0.changed.notify_one();
+        if let Some(queue) = &self.queue {
+            queue.with(|queue| queue.closed = true);
+            queue.changed.notify_one();
+        }
     }
 }
 

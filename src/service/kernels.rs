@@ -11,6 +11,7 @@
 //! execute.rs  a cell in it                 wake.rs   and from those a kernel again
 //! introspect  questions about it           room.rs   who gives way where there is no room
 //! janitor.rs  what is done unasked         sweep.rs  what is left of those that are gone
+//! tell.rs     who watches it hears of it
 //! ```
 
 mod entry;
@@ -20,6 +21,7 @@ mod janitor;
 mod keep;
 mod room;
 mod sweep;
+mod tell;
 mod wake;
 
 use std::collections::HashMap;
@@ -30,10 +32,12 @@ use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OnceCell, Semaphore};
 
+use super::feeds::Feeds;
 use super::turns::Turns;
 use super::{Executions, Service, ServiceError, off_the_server_threads};
 use crate::domain::{
-    CheckpointId, EnvironmentId, KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPolicy, LimitsRequest, UserId,
+    CheckpointId, EnvironmentId, KernelAtRest, KernelEvent, KernelHistory, KernelId, KernelInfo, KernelPolicy,
+    LimitsRequest, UserId,
 };
 use crate::store::{Database, NewKernel, Objects, Server};
 pub(super) use entry::{Beginning, Entry, Turn};
@@ -108,6 +112,8 @@ struct Inner {
     roots: Mutex<HashMap<String, Weak<Root>>>,
     /// One at a time makes room.
     making_room: tokio::sync::Mutex<()>,
+    /// What happens to those that are watched.
+    feeds: Arc<Feeds<KernelId, KernelEvent>>,
 }
 
 impl Kernels {
@@ -133,6 +139,7 @@ impl Kernels {
             images: tokio::sync::Mutex::default(),
             roots: Mutex::default(),
             making_room: tokio::sync::Mutex::default(),
+            feeds: Arc::default(),
         }))
     }
 
@@ -219,6 +226,11 @@ impl Kernels {
         self.all().get(&id).filter(|entry| entry.user() == user && !entry.is_gone()).cloned()
     }
 
+    /// Whether a kernel is in memory here.
+    pub(super) fn is_live(&self, id: KernelId) -> bool {
+        self.all().contains_key(&id)
+    }
+
     /// One at a time takes a kernel, or puts it to sleep.
     pub(super) fn turns(&self) -> &Turns<KernelId> {
         &self.0.turns
@@ -256,6 +268,7 @@ impl Kernels {
                 }
             });
         }
+        self.feeds().tell(id, || KernelEvent::Deleted);
         self.forget(unnamed);
         Ok(())
     }
@@ -284,6 +297,8 @@ impl Kernels {
     ) -> Result<(), ServiceError> {
         let packages = beginning.packages.clone();
         entry.restart(&self.0.service, beginning, turn).await?;
+        self.feeds().tell(entry.id(), || KernelEvent::Restarted);
+        self.tell_state(entry);
         let (server, held) = (self.server().await?, (entry.id(), entry.fence));
         Ok(self.0.database.rebase_kernel(&server, held, packages.as_deref()).await?)
     }

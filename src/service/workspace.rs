@@ -22,6 +22,7 @@ mod run;
 mod schedules;
 mod sweep;
 mod templates;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,8 +40,10 @@ pub use publications::{Found, PublicPage};
 pub use render_jobs::JobResult;
 pub use schedules::{Clock, PutSchedule};
 pub use templates::{TEMPLATES, Template};
+pub use watch::{DocumentWatch, KernelWatch, Watch};
 
 use tokio::sync::Notify;
+use watch::Watching;
 
 use super::install::{InstallError, Installer};
 use super::printing::Printing;
@@ -87,6 +90,7 @@ struct Inner {
     renders: LastRenders,
     publications: Publications,
     printing: Printing,
+    watching: Watching,
 }
 
 /// What a workspace is made from.
@@ -172,6 +176,7 @@ impl Workspace {
             renders: LastRenders::default(),
             publications: Publications::default(),
             printing: Printing::new(parts.printer),
+            watching: Watching::default(),
         })))
     }
 

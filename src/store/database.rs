@@ -1,18 +1,19 @@
 //! The database: how it is opened, and what is the same for all that is done with it.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tokio::sync::Mutex;
 
 use super::error::StoreError;
 use super::migrations;
+use super::rows::placeholders;
 use super::url::DatabaseUrl;
 
 /// A connection that was idle for longer is asked whether it still stands before it is used.
@@ -149,6 +150,22 @@ impl Database {
 
     pub(super) fn pool(&self) -> &AnyPool {
         &self.0.pool
+    }
+
+    /// The rows that `select` finds, which goes on with `IN` and these few ids. Nothing that came from outside may be in it.
+    pub(super) async fn rows_of_ids<T: Display>(
+        &self,
+        select: &'static str,
+        ids: &[T],
+    ) -> Result<Vec<AnyRow>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = sqlx::query(AssertSqlSafe(format!("{select} IN {}", placeholders(1, ids.len()))));
+        for id in ids {
+            query = query.bind(id.to_string());
+        }
+        Ok(query.fetch_all(self.pool()).await?)
     }
 
     pub(super) fn dialect(&self) -> Dialect {

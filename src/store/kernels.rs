@@ -133,6 +133,15 @@ impl Database {
         Ok((read(&row)?, row.json("history")?))
     }
 
+    /// Those of these kernels that there are, whosever, as they were when they were saved last.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn kernels_of_ids(&self, ids: &[KernelId]) -> Result<Vec<KernelInfo>, StoreError> {
+        let rows = self.rows_of_ids(concat!("SELECT ", columns!(), " FROM kernels WHERE id"), ids).await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Deletes a kernel; whichever server holds it is told when it writes of it. Answers the objects that nobody names
     /// any more.
     ///

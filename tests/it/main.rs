@@ -27,4 +27,5 @@ mod runtime_split;
 mod store;
 mod support;
 mod vfs;
+mod watch;
 mod workspace;

@@ -207,7 +207,7 @@ impl Recorder {
     }
 
     fn send(&self, event: impl FnOnce() -> Event) {
-        if let Some(events) = &self.events {
+        if let Some(events) = self.events.as_ref().filter(|events| events.is_heard()) {
             events.send(event());
         }
     }

@@ -25,7 +25,7 @@ const MAX_WAITING: usize = 16;
 /// Of a page of memory.
 const PAGE_BYTES: u64 = 4096;
 /// Of a cell's code so much is shown.
-const CODE_CHARS: usize = 200;
+pub(super) const CODE_CHARS: usize = 200;
 
 /// Who a kernel is.
 #[derive(Debug, Clone)]
@@ -256,6 +256,11 @@ impl Entry {
         }
     }
 
+    /// How many cells have left their mark in it.
+    pub(super) fn execution_count(&self) -> u64 {
+        self.now().checkpoint.as_ref().map_or(0, Checkpoint::count)
+    }
+
     /// Its checkpoints, the eldest first.
     pub fn checkpoints(&self) -> Vec<CheckpointInfo> {
         self.now().history.iter().map(|behind| behind.info.clone()).collect()
@@ -334,10 +339,10 @@ impl Entry {
         now.touch();
     }
 
-    /// Keeps the state behind a cell, within `most_bytes` of checkpoints.
-    pub(super) fn keep(&self, kernel: Kernel, code: &str, most_bytes: u64) {
+    /// Keeps the state behind a cell, within `most_bytes` of checkpoints, and answers it where there is a new one.
+    pub(super) fn keep(&self, kernel: Kernel, code: &str, most_bytes: u64) -> Option<CheckpointInfo> {
         let checkpoint = kernel.checkpoint();
-        let mut gone = Vec::new();
+        let (mut gone, mut made) = (Vec::new(), None);
         let mut now = self.now();
         let changed = now.checkpoint.as_ref().is_some_and(|before| before.count() != checkpoint.count());
         now.hot = Some((kernel, Instant::now()));
@@ -351,6 +356,7 @@ impl Entry {
                 created_at: now_as_kept(),
             };
             now.head = Some(info.id);
+            made = Some(info.clone());
             now.revision += 1;
             now.size_bytes = now.size_bytes.saturating_add(size_bytes);
             now.checkpoint = Some(checkpoint.clone());
@@ -363,6 +369,7 @@ impl Entry {
         drop(now);
         // Memory is given back without the lock.
         drop(gone);
+        made
     }
 
     /// Takes it to one of its checkpoints.

@@ -69,13 +69,16 @@ impl Kernels {
         };
         let about = RecordedCell { index: Some(number), name: &cell.name, code: &cell.code, label: None };
         let running = self.recording(entry).begin(about);
-        let ran = kernel.run(cell, events, cancel).await;
+        let events = self.tell_begin(entry, &request.code, events);
+        let ran = kernel.run(cell, Some(events), cancel).await;
         let execution_id = running.end(ran.as_ref().ok().map(|(_, report)| report));
+        let mut made = None;
         let report = ran.map(|(kernel, report)| {
-            entry.keep(kernel, &request.code, self.0.config.kernel_bytes);
+            made = entry.keep(kernel, &request.code, self.0.config.kernel_bytes);
             report
         });
         entry.end();
+        self.tell_end(entry, number + 1, report.as_ref().ok().map(|report| (report, execution_id, made)));
         if entry.is_gone() && report.is_ok() {
             let message = "the kernel was deleted, or taken by another server, while the cell ran".to_owned();
             return Err(ServiceError::Conflict { message });

@@ -143,5 +143,7 @@ impl Kernels {
     pub(super) fn lose(&self, entry: &Arc<Entry>) {
         tracing::warn!(kernel = %entry.id(), "the kernel is not held by this server any more");
         self.remove(entry);
+        // What became of it, the database knows.
+        self.feeds().ask(entry.id());
     }
 }

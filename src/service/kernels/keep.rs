@@ -107,6 +107,8 @@ impl Kernels {
         if let Err(SaveError::Lost) = &saved {
             // Deleted, or another server has it: what is known here is of no worth.
             self.lose(entry);
+        } else if saved.is_ok() && then != KernelState::Hibernated {
+            self.tell_state(entry);
         }
         saved.map_err(Into::into)
     }
@@ -235,6 +237,7 @@ impl Kernels {
         }
         self.save(entry, KernelState::Hibernated).await?;
         self.remove(entry);
+        self.tell_asleep(entry);
         Ok(())
     }
 

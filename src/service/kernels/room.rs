@@ -43,7 +43,7 @@ impl Kernels {
             }
             let Some(entry) = own.iter().find(|entry| !stuck.contains(&entry.id())) else {
                 // All that is left runs something, or can't be saved.
-                if total > self.0.config.bytes.saturating_mul(STRETCH) && own.iter().any(|entry| give_up(entry)) {
+                if total > self.0.config.bytes.saturating_mul(STRETCH) && own.iter().any(|entry| self.give_up(entry)) {
                     continue;
                 }
                 return;
@@ -65,14 +65,16 @@ impl Kernels {
             }
         }
     }
-}
 
-/// Lets a kernel die that runs nothing.
-fn give_up(entry: &Entry) -> bool {
-    let Some(turn) = entry.try_turn().filter(|_| entry.state().is_ok()) else { return false };
-    tracing::error!(kernel = %entry.id(), "there is no room for a kernel, and it can't be saved: what it knew is lost");
-    entry.die(&turn);
-    true
+    /// Lets a kernel die that runs nothing.
+    fn give_up(&self, entry: &Entry) -> bool {
+        let Some(turn) = entry.try_turn().filter(|_| entry.state().is_ok()) else { return false };
+        let reason = "there is no room for a kernel, and it can't be saved: what it knew is lost";
+        tracing::error!(kernel = %entry.id(), reason);
+        entry.die(&turn);
+        self.tell_state(entry);
+        true
+    }
 }
 
 /// What all kernels take together, and who has most.

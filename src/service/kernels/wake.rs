@@ -10,7 +10,7 @@ use super::Kernels;
 use super::entry::{Beginning, Behind, Birth, Entry, Root, Woken};
 use super::keep::{FORKS, IMAGES, Kept};
 use crate::backend::wasm::{Checkpoint, Digest, Ground, WakeError};
-use crate::domain::{CheckpointId, KernelHistory, KernelId, KernelSegment, KernelState, UserId};
+use crate::domain::{CheckpointId, KernelEvent, KernelHistory, KernelId, KernelSegment, KernelState, UserId};
 use crate::service::{ServiceError, off_the_server_threads};
 use crate::store::{KernelSave, KernelTake, ObjectError, Reach};
 
@@ -97,6 +97,7 @@ impl Kernels {
             Ok(server) => self.0.database.save_kernel(&server, &save).await.map(drop).map_err(ServiceError::from),
             Err(error) => Err(error),
         };
+        self.feeds().ask(info.id);
         if let Err(error) = given {
             tracing::warn!(%error, kernel = %info.id, "a kernel could not be given back");
         }
@@ -130,6 +131,7 @@ impl Kernels {
         };
         let entry = Arc::new(entry);
         self.put_in(&entry);
+        self.tell_state(&entry);
         Ok(entry)
     }
 
@@ -150,6 +152,8 @@ impl Kernels {
         entry.now().revision += 1;
         let entry = Arc::new(entry);
         self.put_in(&entry);
+        self.feeds().tell(entry.id(), || KernelEvent::Restarted);
+        self.tell_state(&entry);
         Ok(entry)
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Workspace;
 use super::run::Place;
-use crate::domain::{Document, DocumentFormat, DocumentId, DocumentSummary, UserId};
+use crate::domain::{Document, DocumentFormat, DocumentId, DocumentSummary, JobId, RenderSummary, UserId};
 use crate::service::{
     Attached, Layout, Loaded, Ran, RenderContext, RenderFormat, RenderReport, RenderRequest, RenderSender, ServiceError,
 };
@@ -46,11 +46,29 @@ impl Workspace {
     ) -> Result<RenderReport, ServiceError> {
         let document = self.document(user, id).await?;
         let files = self.0.database.attached_files(user, id).await?;
-        self.render_stored(user, document, files, options, watch).await
+        self.render_stored(user, (document, None), files, options, watch).await
     }
 
-    /// Renders a document with these files.
+    /// Renders a document with these files, and tells those who watch it; as a job, if it is one.
     pub(super) async fn render_stored(
+        &self,
+        user: UserId,
+        (document, job_id): (Document, Option<JobId>),
+        files: Vec<StoredFile>,
+        options: RenderStored,
+        watch: Option<RenderSender>,
+    ) -> Result<RenderReport, ServiceError> {
+        let (id, version) = (document.summary.id, document.summary.version);
+        let rendered = self.render_unheard(user, document, files, options, watch).await;
+        let about = RenderSummary { version, job_id, ..RenderSummary::default() };
+        // A job that finds the server busy tries again.
+        if !matches!(rendered, Err(ServiceError::Busy { .. })) {
+            self.tell_rendered(id, about, rendered.as_ref().ok());
+        }
+        rendered
+    }
+
+    async fn render_unheard(
         &self,
         user: UserId,
         document: Document,

@@ -61,6 +61,8 @@ impl Workspace {
         version: u64,
         expected: Option<&[u64]>,
     ) -> Result<Document, ServiceError> {
-        Ok(self.0.database.restore_document_version(user, id, version, expected).await?)
+        let document = self.0.database.restore_document_version(user, id, version, expected).await?;
+        self.document_changed(id);
+        Ok(document)
     }
 }

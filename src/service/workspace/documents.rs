@@ -129,7 +129,9 @@ impl Workspace {
         check_tags(request.tags.as_deref().unwrap_or_default())?;
         let UpdateDocument { title, content, render_format, environment_id, tags } = request;
         let change = DocumentChange { title, content, render_format, environment_id, tags };
-        Ok(self.0.database.update_document(user, id, change, expected).await?)
+        let document = self.0.database.update_document(user, id, change, expected).await?;
+        self.document_changed(id);
+        Ok(document)
     }
 
     /// Puts a document into the bin.
@@ -142,7 +144,9 @@ impl Workspace {
         id: DocumentId,
         expected: Option<&[u64]>,
     ) -> Result<(), ServiceError> {
-        Ok(self.0.database.delete_document(user, id, expected).await?)
+        self.0.database.delete_document(user, id, expected).await?;
+        self.document_changed(id);
+        Ok(())
     }
 
     /// Deletes a document for good, in the bin or not.
@@ -155,7 +159,9 @@ impl Workspace {
         id: DocumentId,
         expected: Option<&[u64]>,
     ) -> Result<(), ServiceError> {
-        Ok(self.0.database.purge_document(user, id, expected).await?)
+        self.0.database.purge_document(user, id, expected).await?;
+        self.document_changed(id);
+        Ok(())
     }
 
     /// Takes a document out of the bin.
@@ -163,7 +169,9 @@ impl Workspace {
     /// # Errors
     /// It is not there, or the tier allows no more documents.
     pub async fn restore_document(&self, user: UserId, id: DocumentId) -> Result<Document, ServiceError> {
-        Ok(self.0.database.restore_document(user, id).await?)
+        let document = self.0.database.restore_document(user, id).await?;
+        self.document_changed(id);
+        Ok(document)
     }
 
     /// Makes a document with the same text, tags and files.

@@ -176,6 +176,7 @@ impl Workspace {
     ) -> Result<KernelInfo, ServiceError> {
         let (entry, turn) = self.turn_in_kernel(user, id).await?;
         entry.restore(request.checkpoint_id, &turn)?;
+        self.0.kernels.tell_restored(&entry, request.checkpoint_id);
         Ok(entry.info())
     }
 
@@ -232,6 +233,7 @@ impl Workspace {
             return Ok(entry);
         }
         let taken = self.0.kernels.take(user, id).await?;
+        self.0.kernels.tell_waking(id);
         match self.wake(&taken).await {
             Ok(entry) => {
                 self.keep_few_kernels(user);

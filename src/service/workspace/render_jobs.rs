@@ -225,7 +225,7 @@ impl Renders {
             ..now
         };
         let document = Document { summary, content: text.content };
-        workspace.render_stored(user, document, files, options, Some(watch)).await
+        workspace.render_stored(user, (document, Some(job.id())), files, options, Some(watch)).await
     }
 
     /// The job's result. One that is too long for the job's row becomes an object, and with it the job ends.

@@ -53,6 +53,27 @@ impl Database {
     }
 }
 
+impl Database {
+    /// A document of the user without its text, in the bin or not.
+    ///
+    /// # Errors
+    /// The user has no such document.
+    pub async fn document_anywhere(&self, user: UserId, id: DocumentId) -> Result<DocumentSummary, DocumentError> {
+        let row = sqlx::query(concat!("SELECT ", columns!(), " FROM documents d WHERE d.id = $1 AND d.user_id = $2"));
+        let row = row.bind(id.to_string()).bind(user.to_string()).fetch_optional(self.pool()).await?;
+        Ok(read(&row.ok_or(DocumentError::NotFound)?)?)
+    }
+
+    /// Those of these documents that there are, whosever, in the bin or not.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn documents_of_ids(&self, ids: &[DocumentId]) -> Result<Vec<DocumentSummary>, StoreError> {
+        let rows = self.rows_of_ids(concat!("SELECT ", columns!(), " FROM documents d WHERE d.id"), ids).await?;
+        rows.iter().map(read).collect()
+    }
+}
+
 /// The document as it is in a transaction that holds the user's row.
 pub(super) async fn current(write: &mut Write, user: UserId, id: DocumentId) -> Result<Document, DocumentError> {
     let row = sqlx::query(DOCUMENT).bind(id.to_string()).bind(user.to_string()).fetch_optional(write.on()).await?;
