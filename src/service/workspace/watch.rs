@@ -194,7 +194,7 @@ impl Workspace {
                 let before = feeds.latest(*id).and_then(|(_, before)| before);
                 match (before, now) {
                     (_, None) => feeds.tell(*id, || DocumentEvent::Purged),
-                    // Who watches it reads how it is by themselves.
+                    // Who begins to watch it reads how it is by themselves.
                     (None, Some(_)) => {}
                     (Some(before), Some(now)) => tell_change(feeds, *id, &before, now),
                 }
@@ -206,13 +206,17 @@ impl Workspace {
     async fn look_for_kernels(&self, ids: &[KernelId]) -> Result<(), StoreError> {
         let (kernels, feeds) = (&self.0.kernels, self.0.kernels.feeds());
         for ids in ids.chunks(ASKED_AT_ONCE) {
-            let before: Vec<_> = ids.iter().map(|id| feeds.latest(*id).map_or(0, |(seq, _)| seq)).collect();
+            let before: Vec<_> = ids.iter().map(|id| feeds.latest(*id)).collect();
             let found = self.0.database.kernels_of_ids(ids).await?;
             for (id, before) in ids.iter().zip(before) {
                 match found.iter().find(|kernel| kernel.id == *id) {
                     None => feeds.tell(*id, || KernelEvent::Deleted),
                     Some(_) if kernels.is_live(*id) => {}
-                    Some(now) => feeds.tell_after(*id, before, KernelEvent::State(KernelStatus::from(now))),
+                    Some(now) => match before {
+                        Some((seq, Some(_))) => feeds.tell_after(*id, seq, KernelEvent::State(KernelStatus::from(now))),
+                        // Who begins to watch it reads how it is by themselves.
+                        _ => {}
+                    },
                 }
             }
         }
