@@ -205,7 +205,8 @@ impl Database {
             let mut write = self.write().await?;
             for (id, asked) in &found {
                 // What was asked meanwhile is heard the next time.
-                let clear = sqlx::query("UPDATE kernels SET asked = NULL WHERE id = $1 AND server_id = $2 AND asked = $3");
+                let clear =
+                    sqlx::query("UPDATE kernels SET asked = NULL WHERE id = $1 AND server_id = $2 AND asked = $3");
                 let clear = clear.bind(id.to_string()).bind(server.id().to_owned()).bind(asked.as_str());
                 clear.execute(write.on()).await?;
             }

@@ -208,7 +208,8 @@ impl Client {
     async fn hibernate(&mut self, id: &str) -> Option<()> {
         let model = Arc::clone(&self.model);
         let sent = model.sent(id, &mut self.random)?;
-        let answer = ask(&model, self.request(&sent.server, Method::POST, &format!("{KERNELS}/{id}/hibernate"))).await?;
+        let answer =
+            ask(&model, self.request(&sent.server, Method::POST, &format!("{KERNELS}/{id}/hibernate"))).await?;
         if answer.status == 200 {
             let shown = json_of(&answer);
             if shown["state"] == "hibernated" {
