@@ -196,6 +196,7 @@ pub async fn nothing_is_left(database: &TestDatabase, directory: &Path, objects_
         "SELECT object_key FROM kernel_segments",
         "SELECT object_key FROM document_files",
         "SELECT object_key FROM job_objects",
+        "SELECT object_key FROM document_renders WHERE object_key IS NOT NULL",
         "SELECT 'images/' || image FROM kernels",
     ] {
         named.extend(column(&mut connection, select).await);
