@@ -36,7 +36,9 @@ pub use execution::{
     Execution, ExecutionFilter, ExecutionGroup, ExecutionKind, ExecutionOutcome, ExecutionStats, KeptOutputs,
     OutcomeKind,
 };
-pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, ScheduleId, SegmentId, UserId};
+pub use id::{
+    BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, ScheduleId, SegmentId, UserId,
+};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
 pub use kernel::{

@@ -152,7 +152,8 @@ impl Database {
             );
             let mut insert = sqlx::query(AssertSqlSafe(insert));
             for (key, place) in keys.iter().zip(at..) {
-                insert = insert.bind(user.to_string()).bind(key.clone()).bind(segment.id.to_string()).bind(number(place));
+                insert =
+                    insert.bind(user.to_string()).bind(key.clone()).bind(segment.id.to_string()).bind(number(place));
             }
             insert.execute(write.on()).await?;
         }
@@ -294,10 +295,8 @@ async fn make_room(
 
 fn place(row: &AnyRow, column: &str) -> Result<u32, StoreError> {
     let place = row.count(column)?;
-    let corrupt = |error: std::num::TryFromIntError| StoreError::Corrupt {
-        column: column.to_owned(),
-        reason: error.to_string(),
-    };
+    let corrupt =
+        |error: std::num::TryFromIntError| StoreError::Corrupt { column: column.to_owned(), reason: error.to_string() };
     u32::try_from(place).map_err(corrupt)
 }
 

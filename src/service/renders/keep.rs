@@ -129,4 +129,3 @@ fn pack(above: &[Link], added: &[Link], parent: Option<Kept>, image: Digest) -> 
     };
     Ok(Some(Packed { segment, reports, states }))
 }
-

@@ -123,7 +123,8 @@ async fn edits_show_the_same_when_the_memory_is_lost_in_between() {
 
 async fn only_what_changed_runs_after_a_restart(at: TestDatabase) {
     let mut editor = Forgetful::new(at).await;
-    let mut cells = ["import json", "f = open('f', 'w+'); f.write('x')", "g = iter(range(9)); next(g)", "print(next(g))"];
+    let mut cells =
+        ["import json", "f = open('f', 'w+'); f.write('x')", "g = iter(range(9)); next(g)", "print(next(g))"];
     let first = editor.render(&cells).await;
     assert_eq!(ran(&first), "xxxx");
     editor.forget().await;
