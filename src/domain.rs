@@ -17,6 +17,7 @@ mod outcome;
 mod output;
 mod page;
 mod publication;
+mod render;
 mod schedule;
 mod text_enum;
 mod user;
@@ -35,7 +36,9 @@ pub use execution::{
     Execution, ExecutionFilter, ExecutionGroup, ExecutionKind, ExecutionOutcome, ExecutionStats, KeptOutputs,
     OutcomeKind,
 };
-pub use id::{BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, ScheduleId, UserId};
+pub use id::{
+    BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, ScheduleId, SegmentId, UserId,
+};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobState};
 pub use kernel::{
@@ -48,6 +51,7 @@ pub use outcome::Outcome;
 pub use output::{MimeBundle, Output, StreamName};
 pub use page::{BadPage, Page, PageRequest};
 pub use publication::{BadPublicToken, LastRender, PublicToken, Publication};
+pub use render::{RenderPolicy, RenderSegment};
 pub use schedule::{BadCronExpression, BadTimeZone, CronExpression, Schedule, TimeZoneName};
 pub use text_enum::UnknownWord;
 pub use user::{ApiKey, QuotaExceeded, QuotaKind, Quotas, Role, Tier, User};

@@ -12,6 +12,7 @@ mod kernels;
 pub mod prepare;
 mod printing;
 mod render;
+mod renders;
 mod scripts;
 mod shares;
 mod turns;
@@ -36,6 +37,7 @@ pub use render::{
     Attached, CellStatus, CellSummary, Layout, Loaded, Ran, RenderContext, RenderEvent, RenderFormat, RenderReport,
     RenderRequest, RenderSender,
 };
+pub use renders::Renders;
 pub use scripts::Scripts;
 pub use shares::{Share, Shares};
 pub use validate::{ValidateReport, ValidateRequest};
@@ -47,7 +49,8 @@ pub use workspace::{
 };
 
 use crate::backend::wasm::Sandbox;
-use crate::domain::Limits;
+use crate::domain::{Limits, RenderPolicy};
+use crate::store::{Database, Objects};
 use admission::Admission;
 use checkpoints::Checkpoints;
 
@@ -62,11 +65,19 @@ pub struct ServiceConfig {
     pub max_queued: usize,
     /// How much is kept of what documents' cells came to.
     pub checkpoints: CheckpointConfig,
+    /// How that is kept beyond the memory, where there is a place for it: [`Service::keep_renders`].
+    pub renders: RenderPolicy,
 }
 
 impl Default for ServiceConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), max_running: 64, max_queued: 256, checkpoints: CheckpointConfig::default() }
+        Self {
+            limits: Limits::default(),
+            max_running: 64,
+            max_queued: 256,
+            checkpoints: CheckpointConfig::default(),
+            renders: RenderPolicy::default(),
+        }
     }
 }
 
@@ -119,6 +130,7 @@ struct Inner {
     config: ServiceConfig,
     admission: Admission,
     checkpoints: Arc<Checkpoints>,
+    renders: std::sync::OnceLock<Renders>,
     readiness: watch::Sender<Readiness>,
     sandbox: std::sync::OnceLock<Sandbox>,
 }
@@ -130,10 +142,22 @@ impl Service {
         Self(Arc::new(Inner {
             admission: Admission::new(config.max_running, config.max_queued),
             checkpoints: Arc::new(Checkpoints::new(config.checkpoints.clone())),
+            renders: std::sync::OnceLock::new(),
             config,
             readiness: watch::Sender::new(Readiness::Preparing { stage, done: 0, total: None }),
             sandbox: std::sync::OnceLock::new(),
         }))
+    }
+
+    /// From now on what is known of documents' cells is kept there, too. The first to say so decides.
+    pub fn keep_renders(&self, database: Database, objects: Objects) -> &Renders {
+        let Inner { renders, checkpoints, config, .. } = &*self.0;
+        renders.get_or_init(|| Renders::new(database, objects, config.renders, Arc::clone(checkpoints)))
+    }
+
+    /// What is kept of renders, where it is kept anywhere.
+    pub fn renders(&self) -> Option<&Renders> {
+        self.0.renders.get()
     }
 
     /// Tells how far the preparation is.

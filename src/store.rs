@@ -9,6 +9,8 @@
 //!        │             └─ document_files, document_renders ─── objects; document_publications
 //!        ├─ environments ── environment_packages
 //!        ├─ kernels ── kernel_segments ─── objects          servers: who holds kernels
+//!        ├─ render_segments ─┬─ objects
+//!        │                  └─ render_cells
 //!        ├─ executions ── execution_outputs
 //!        ├─ schedules (of documents)
 //!        └─ jobs ── job_events, job_objects ─── objects
@@ -24,6 +26,7 @@ mod kernels;
 mod keys;
 mod migrations;
 mod objects;
+mod renders;
 mod rows;
 mod schedules;
 mod servers;
@@ -43,6 +46,7 @@ pub use jobs::{Expired, JobError, JobObject, Lease, LeaseLost, NewJob};
 pub use kernels::{Asked, KernelError, KernelSave, KernelTake, NewKernel, Reach};
 pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};
 pub use objects::{ObjectError, ObjectInfo, Objects};
+pub use renders::{KeepError, KnownCells};
 pub use schedules::{Fired, NewSchedule, ScheduleError};
 pub use servers::Server;
 pub use users::NewUser;

@@ -27,6 +27,7 @@ const QUOTAS: Quotas = Quotas {
     kernel_bytes: 0,
     live_kernels: 0,
     rendered_bytes: 0,
+    checkpoint_bytes: 0,
     publications: 0,
 };
 

@@ -101,6 +101,11 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
     if tokio::time::timeout(LAST_SAVES, workspace.kernels().shutdown()).await.is_err() {
         tracing::error!("not all kernels could be saved in time: they are as they were when they were saved last");
     }
+    if let Some(renders) = workspace.service().renders()
+        && tokio::time::timeout(LAST_SAVES, renders.flush()).await.is_err()
+    {
+        tracing::warn!("not all that was rendered last could be kept in time: it is run anew");
+    }
     workspace.executions().close(LAST_RECORDS).await;
     workspace.database().close().await;
     served.map_err(|error| Failure::fault(format!("cannot serve: {error}")))?;

@@ -9,6 +9,13 @@ use super::CellRef;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CellKey([u8; 32]);
 
+impl CellKey {
+    /// What it is made of.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// The keys of cells that run one after another. `start` names what the first one finds: the runtime, what is imported, the
 /// files.
 pub fn keys<'a>(cells: impl IntoIterator<Item = CellRef<'a>>, start: &str, limits: &Limits) -> Vec<CellKey> {

@@ -66,6 +66,8 @@ ids! {
     ExecutionId,
     /// A schedule of a document.
     ScheduleId,
+    /// Results of cells, kept for renders to come.
+    SegmentId,
 }
 
 impl ExecutionId {

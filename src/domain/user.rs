@@ -83,6 +83,9 @@ pub struct Quotas {
     /// Bytes of the pages of all documents as they were rendered last.
     #[serde(default = "Quotas::usual_rendered_bytes")]
     pub rendered_bytes: u64,
+    /// Bytes of what is kept of documents' cells for renders to come; what was used longest ago goes first.
+    #[serde(default = "Quotas::usual_checkpoint_bytes")]
+    pub checkpoint_bytes: u64,
     /// Documents that are published, those in the bin included.
     #[serde(default = "Quotas::usual_publications")]
     pub publications: u64,
@@ -102,6 +105,7 @@ impl Default for Quotas {
             kernel_bytes: Self::usual_kernel_bytes(),
             live_kernels: Self::usual_live_kernels(),
             rendered_bytes: Self::usual_rendered_bytes(),
+            checkpoint_bytes: Self::usual_checkpoint_bytes(),
             publications: Self::usual_publications(),
         }
     }
@@ -151,6 +155,10 @@ impl Quotas {
 
     fn usual_rendered_bytes() -> u64 {
         200 << 20
+    }
+
+    fn usual_checkpoint_bytes() -> u64 {
+        1 << 30
     }
 
     fn usual_publications() -> u64 {

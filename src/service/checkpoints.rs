@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::backend::wasm::{Checkpoint, Kernel};
 use crate::document::CellKey;
-use crate::domain::{CellReport, Outcome, UserId};
+use crate::domain::{CellReport, Outcome, SegmentId, UserId};
 use parked::Parked;
 use shelf::Shelf;
 
@@ -63,6 +63,38 @@ pub struct Place {
     id: u64,
 }
 
+/// Where a result is kept beyond the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// The segment.
+    pub segment: SegmentId,
+    /// The place in it.
+    pub place: u32,
+    /// How many segments lead to it.
+    pub depth: u32,
+    /// Whether the state behind the cell is there, too.
+    pub has_state: bool,
+}
+
+/// A known result of a cell.
+pub struct Link {
+    /// Its place in memory.
+    pub place: Place,
+    /// What the cell came to.
+    pub report: Arc<CellReport>,
+    /// The state behind it.
+    pub state: Option<Checkpoint>,
+    /// Where both are kept.
+    pub kept: Option<Kept>,
+}
+
+impl Place {
+    /// The cell's key.
+    pub fn key(&self) -> CellKey {
+        self.key
+    }
+}
+
 /// The checkpoints of all users. Equal documents of two users share nothing.
 pub struct Checkpoints {
     config: CheckpointConfig,
@@ -97,8 +129,16 @@ impl Checkpoints {
         let mut shelves = self.shelves();
         let shelf = shelves.entry(user).or_default();
         let place = shelf.keep(parent, key, (report, state), &mut gone);
-        while shelf.bytes() > self.config.user_bytes && !shelf.is_empty() {
-            shelf.make_room(&mut gone);
+        self.settle(shelves, gone);
+        place
+    }
+
+    /// Makes room where there is too much.
+    fn settle(&self, mut shelves: MutexGuard<'_, HashMap<UserId, Shelf>>, mut gone: Vec<Checkpoint>) {
+        for shelf in shelves.values_mut() {
+            while shelf.bytes() > self.config.user_bytes && !shelf.is_empty() {
+                shelf.make_room(&mut gone);
+            }
         }
         // Whoever has most gives first.
         while shelves.values().map(Shelf::bytes).fold(0, u64::saturating_add) > self.config.bytes {
@@ -110,7 +150,45 @@ impl Checkpoints {
         drop(shelves);
         // Memory is given back without the lock.
         drop(gone);
-        place
+    }
+
+    /// The results of these cells that are known, one after another.
+    pub fn chain(&self, user: UserId, keys: &[CellKey]) -> Vec<Link> {
+        self.shelves().get(&user).map(|shelf| shelf.chain(keys)).unwrap_or_default()
+    }
+
+    /// Whether one of the results that are known of these cells is not kept beyond the memory yet, and where the last is
+    /// that is.
+    pub fn kept(&self, user: UserId, keys: &[CellKey]) -> (bool, Option<Kept>) {
+        self.shelves().get(&user).map(|shelf| shelf.kept(keys)).unwrap_or_default()
+    }
+
+    /// Takes results in that were kept, as what comes after `above`; it stops where others are known by now.
+    pub fn adopt(&self, user: UserId, above: Option<(CellKey, Kept)>, found: Vec<(CellKey, Kept, CellReport)>) {
+        let mut shelves = self.shelves();
+        shelves.entry(user).or_default().adopt(above, found);
+        self.settle(shelves, Vec::new());
+    }
+
+    /// Takes states in that were kept, behind results that are known.
+    pub fn adopt_states(&self, user: UserId, found: Vec<(CellKey, Kept, Checkpoint)>) {
+        let mut shelves = self.shelves();
+        shelves.entry(user).or_default().adopt_states(found);
+        self.settle(shelves, Vec::new());
+    }
+
+    /// Notes where results are kept.
+    pub fn mark(&self, user: UserId, kept: &[(Place, Kept)]) {
+        if let Some(shelf) = self.shelves().get_mut(&user) {
+            shelf.mark(kept);
+        }
+    }
+
+    /// Notes that segments are gone.
+    pub fn unmark(&self, user: UserId, gone: &[SegmentId]) {
+        if let Some(shelf) = self.shelves().get_mut(&user) {
+            shelf.unmark(gone);
+        }
     }
 
     /// Keeps a kernel for the next render, unless it holds too much.

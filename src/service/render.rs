@@ -290,6 +290,7 @@ impl Service {
             limits: &limits,
             stop_on_error: request.stop_on_error,
             keeper: owner.filter(|_| settings.cache).map(|owner| (&self.0.checkpoints, owner)),
+            renders: self.renders(),
             fresh: request.fresh,
             watch: watch.as_ref(),
             recording: recording.as_ref(),

@@ -149,6 +149,7 @@ impl Workspace {
     /// A directory can't be used.
     pub fn open(parts: WorkspaceParts) -> Result<Self, ServiceError> {
         let directories = Environments::open(&parts.data_dir.join("environments")).map_err(InstallError::from)?;
+        parts.service.keep_renders(parts.database.clone(), parts.objects.clone());
         let executions = Executions::new(parts.database.clone(), parts.executions);
         Ok(Self(Arc::new(Inner {
             directories: Arc::new(directories),

@@ -27,6 +27,7 @@ const MIGRATIONS: &[(&str, &str)] = migrations![
     "0006_executions",
     "0007_schedules",
     "0008_publications",
+    "0009_renders",
 ];
 
 impl Database {

@@ -2,6 +2,7 @@
 
 mod edits;
 mod options;
+mod rest;
 mod states;
 
 use pymd::domain::{Limits, UserId};

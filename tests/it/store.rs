@@ -21,7 +21,7 @@ use tokio::sync::Barrier;
 use crate::databases::TestDatabase;
 
 /// A new user of the tier FREE.
-async fn new_user(database: &Database) -> User {
+pub(crate) async fn new_user(database: &Database) -> User {
     let new = NewUser { name: "Ada".to_owned(), email: None, role: Role::User, tier: "FREE".to_owned() };
     database.create_user(&new).await.unwrap()
 }

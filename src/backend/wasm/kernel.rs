@@ -102,13 +102,7 @@ impl Kernel {
         if files.is_empty() {
             return Ok(());
         }
-        let mut fs = self.checkpoint().state().fs.clone();
-        for (path, content) in files {
-            let refuse = |reason: String| SandboxError::File { path: path.clone(), reason };
-            let relative = relative(path).map_err(|reason| refuse(reason.to_owned()))?;
-            let content: Arc<dyn LowerFile> = Arc::new(Arc::clone(content));
-            fs.mount_file(&format!("{WORK_DIR}/{relative}"), content).map_err(|error| refuse(error.to_string()))?;
-        }
+        let fs = with_shown(self.checkpoint().state().fs.clone(), files)?;
         self.set_files(fs);
         Ok(())
     }
@@ -406,6 +400,17 @@ fn pieces(changed: Vec<Range<usize>>) -> impl Iterator<Item = Vec<Range<usize>>>
         }
         (!piece.is_empty()).then_some(piece)
     })
+}
+
+/// Files with others shown in the working directory.
+pub(super) fn with_shown(mut fs: Fs, files: &[(String, Arc<[u8]>)]) -> Result<Fs, SandboxError> {
+    for (path, content) in files {
+        let refuse = |reason: String| SandboxError::File { path: path.clone(), reason };
+        let relative = relative(path).map_err(|reason| refuse(reason.to_owned()))?;
+        let content: Arc<dyn LowerFile> = Arc::new(Arc::clone(content));
+        fs.mount_file(&format!("{WORK_DIR}/{relative}"), content).map_err(|error| refuse(error.to_string()))?;
+    }
+    Ok(fs)
 }
 
 /// A path below the working directory, or why it is none.

@@ -1,9 +1,11 @@
 //! The nodes of one user, and which of them go when there is no room.
 
+mod kept;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Known, Place};
+use super::{Kept, Known, Place};
 use crate::backend::wasm::Checkpoint;
 use crate::document::CellKey;
 use crate::domain::CellReport;
@@ -21,6 +23,8 @@ struct Node {
     children: Vec<CellKey>,
     report: Arc<CellReport>,
     state: Option<State>,
+    /// Where it is kept beyond the memory.
+    kept: Option<Kept>,
     /// The render that used it last.
     used: u64,
 }
@@ -96,7 +100,7 @@ impl Shelf {
         self.ids += 1;
         let (id, used) = (self.ids, self.renders);
         let (report, state) = (Arc::clone(report), Some(State { checkpoint: checkpoint.clone(), bytes }));
-        let node = Node { id, parent: above, children: Vec::new(), report, state, used };
+        let node = Node { id, parent: above, children: Vec::new(), report, state, kept: None, used };
         self.bytes = self.bytes.saturating_add(node.bytes());
         self.nodes.insert(key, node);
         if let Some(parent) = above.and_then(|above| self.nodes.get_mut(&above)) {

@@ -37,7 +37,7 @@ impl Attached {
         &self.digest
     }
 
-    pub(super) async fn load(&self) -> Result<Loaded, ServiceError> {
+    pub(in crate::service) async fn load(&self) -> Result<Loaded, ServiceError> {
         (self.load)().await
     }
 }

@@ -12,12 +12,15 @@ use crate::document::{self, CellKey, CellRef};
 use crate::domain::{CellReport, CellRequest, Event, ExecutionId, Limits, Outcome, UserId};
 use crate::service::admission::Admission;
 use crate::service::checkpoints::{Checkpoints, Known, Place};
-use crate::service::{RecordedCell, Recording, ServiceError};
+use crate::service::{RecordedCell, Recording, Renders, ServiceError};
 
 /// A document as a whole may take this many times as long as one of its cells; the cells left then are not run.
 const DOCUMENT_DEADLINES: u32 = 4;
 /// And it may show this many times as much; the cells left then can show nothing.
 const DOCUMENT_OUTPUTS: u64 = 4;
+
+/// The number of the name of where the cells would start.
+const OWN: usize = 0;
 
 /// What runs, and in what.
 pub(super) struct Run<'a> {
@@ -32,6 +35,8 @@ pub(super) struct Run<'a> {
     pub stop_on_error: bool,
     /// Where results are kept, and for whom.
     pub keeper: Option<(&'a Arc<Checkpoints>, UserId)>,
+    /// Where they are kept beyond the memory.
+    pub renders: Option<&'a Renders>,
     /// Whether what is known counts for nothing.
     pub fresh: bool,
     pub watch: Option<&'a RenderSender>,
@@ -70,10 +75,9 @@ struct Beginning {
 impl Run<'_> {
     /// The cells' results, in order; fewer than there are cells where some were not run.
     pub async fn results(&self) -> Result<Vec<Done>, ServiceError> {
-        let (keys, mut known) = self.known();
+        let (at, mut known) = self.known().await;
         let count = self.cells.len();
-        let failed = known.reports.iter().position(|report| report.outcome != Outcome::Completed);
-        let ends_there = failed.filter(|_| self.stop_on_error);
+        let ends_there = self.end_of(&known).filter(|_| self.stop_on_error);
         if let Some(failed) = ends_there {
             known.reports.truncate(failed + 1);
         } else if known.reports.len() < count {
@@ -82,25 +86,26 @@ impl Run<'_> {
         }
         let mut done = self.tell_known(known.reports);
         if ends_there.is_some() || done.len() == count {
+            self.note(at);
             return Ok(done);
         }
         let _permit = self.admission.enter().await?;
-        let beginning = match known.resume {
+        let (at, beginning) = match known.resume {
             Some((_, state, place)) => {
                 let parked = self.keeper.and_then(|(checkpoints, user)| checkpoints.unpark(user, &state));
                 let kernel = parked.map_or_else(|| self.sandbox.resume(&state), Ok)?;
-                Beginning { kernel, keys, place: Some(place) }
+                (at, Beginning { kernel, keys: self.keys(at), place: Some(place) })
             }
             None => {
                 let mut kernel = self.sandbox.kernel_at(&self.start, self.limits).await?;
                 if let Some(attached) = self.attached {
                     kernel.show_files(&attached.load().await?)?;
                 }
-                let own = self.names().into_iter().next().unwrap_or_default();
-                Beginning { kernel, keys: self.keys(&own), place: None }
+                (OWN, Beginning { kernel, keys: self.keys(OWN), place: None })
             }
         };
         self.run(beginning, &mut done).await?;
+        self.note(at);
         Ok(done)
     }
 
@@ -109,19 +114,55 @@ impl Run<'_> {
         document::inputs_key(&self.names().into_iter().next().unwrap_or_default(), self.limits)
     }
 
-    /// What is known of the document's first cells, and the keys under which it is.
-    fn known(&self) -> (Vec<CellKey>, Known) {
-        let Some((checkpoints, user)) = self.keeper.filter(|_| !self.fresh) else { return Default::default() };
-        let known = self.names().into_iter().map(|name| {
-            let mut keys = self.keys(&name);
-            // What is not to be kept is not looked for either.
-            keys.truncate(self.kept_cells());
-            let known = checkpoints.known(user, &keys);
-            (keys, known)
-        });
+    /// What is known of the document's first cells, and from which of the names on.
+    async fn known(&self) -> (usize, Known) {
+        let Some((_, user)) = self.keeper.filter(|_| !self.fresh) else { return Default::default() };
+        let (mut at, mut known) = self.in_memory();
+        let Some(renders) = self.renders.filter(|_| !self.is_all(&known)) else { return (at, known) };
+        let grounds = self.sandbox.grounds(&self.start, self.limits);
+        for (name, ground) in grounds.iter().enumerate() {
+            // What goes on from another beginning than that in memory is shorter, or comes back with it.
+            let is_meant = known.reports.is_empty() || name == at;
+            if let Some(ground) = ground.as_ref().filter(|_| is_meant)
+                && renders.recall(user, &self.kept_keys(name), ground).await
+            {
+                (at, known) = self.in_memory();
+            }
+        }
+        if !self.is_all(&known)
+            && let Some(ground) = grounds.get(at).and_then(Option::as_ref)
+            && renders.recall_state(user, &self.kept_keys(at), ground, self.attached).await
+        {
+            (at, known) = self.in_memory();
+        }
+        (at, known)
+    }
+
+    /// The same, of what is in memory.
+    fn in_memory(&self) -> (usize, Known) {
+        let Some((checkpoints, user)) = self.keeper else { return Default::default() };
+        let known = (0..self.names().len()).map(|name| (name, checkpoints.known(user, &self.kept_keys(name))));
         // Of two that are equally long, the first.
         let longest = known.reduce(|one, other| if other.1.reports.len() > one.1.reports.len() { other } else { one });
         longest.unwrap_or_default()
+    }
+
+    /// Whether nothing is left to run.
+    fn is_all(&self, known: &Known) -> bool {
+        known.reports.len() == self.cells.len() || (self.stop_on_error && self.end_of(known).is_some())
+    }
+
+    /// The first cell that failed.
+    fn end_of(&self, known: &Known) -> Option<usize> {
+        known.reports.iter().position(|report| report.outcome != Outcome::Completed)
+    }
+
+    /// Sees to it that what is known now is kept.
+    fn note(&self, at: usize) {
+        let (Some((_, user)), Some(renders)) = (self.keeper, self.renders) else { return };
+        if let Some(Some(ground)) = self.sandbox.grounds(&self.start, self.limits).get(at) {
+            renders.note(user, &self.kept_keys(at), ground);
+        }
     }
 
     /// The names of what the first cell may find.
@@ -130,8 +171,17 @@ impl Run<'_> {
         self.start.names().into_iter().map(|name| format!("{name} {files}")).collect()
     }
 
-    fn keys(&self, start: &str) -> Vec<CellKey> {
-        document::keys(self.cells.iter().copied(), start, self.limits)
+    /// The cells' keys, where they begin as the name of that number says.
+    fn keys(&self, name: usize) -> Vec<CellKey> {
+        let start = self.names().into_iter().nth(name).unwrap_or_default();
+        document::keys(self.cells.iter().copied(), &start, self.limits)
+    }
+
+    /// Those of them under which something is kept: what is not to be kept is not looked for either.
+    fn kept_keys(&self, name: usize) -> Vec<CellKey> {
+        let mut keys = self.keys(name);
+        keys.truncate(self.kept_cells());
+        keys
     }
 
     /// How many cells come before the first one that says that nothing of it may be kept.

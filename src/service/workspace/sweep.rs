@@ -67,6 +67,10 @@ impl Workspace {
         off_the_server_threads(move || inner_sweep.printing.printer().sweep(GRACE)).await?;
         // The last: all the others need no object store.
         self.sweep_documents(now).await?;
-        inner.kernels.sweep(now).await
+        inner.kernels.sweep(now).await?;
+        match inner.service.renders() {
+            Some(renders) => renders.sweep(now).await,
+            None => Ok(()),
+        }
     }
 }

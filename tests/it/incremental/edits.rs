@@ -8,7 +8,7 @@ use pymd::service::{Attached, CellStatus, CheckpointConfig, Loaded, RenderContex
 use super::{Editor, document};
 
 /// Cells that go with each other in any order: what is missing is an error, which is as good an output as any.
-const CELLS: [&str; 16] = [
+pub(super) const CELLS: [&str; 16] = [
     "a = 1",
     "a = a * 3\nprint(a)",
     "b = [a, a]",
@@ -28,10 +28,10 @@ const CELLS: [&str; 16] = [
 ];
 
 /// Small and quick random numbers, the same at every run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
+    pub(super) fn below(&mut self, limit: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

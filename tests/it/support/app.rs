@@ -293,6 +293,7 @@ impl TestApp {
             runner.shutdown().await;
         }
         self.workspace.kernels().shutdown().await;
+        self.workspace.service().renders().unwrap().flush().await;
         self.workspace.executions().close(Duration::from_secs(5)).await;
         self.workspace.database().close().await;
         let stats = self.service.stats();

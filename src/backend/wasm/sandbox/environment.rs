@@ -106,6 +106,16 @@ impl EnvironmentBase {
         format!("{name} {}", hasher.finalize().to_hex())
     }
 
+    /// Whether kernels with these limits start in its image.
+    pub(super) fn fits(&self, limits: &Limits) -> bool {
+        self.image_bytes().saturating_add(HEADROOM_BYTES) <= limits.memory_bytes
+    }
+
+    /// The files of kernels that do not.
+    pub(super) fn cold_files(&self) -> &Fs {
+        &self.0.cold
+    }
+
     pub(super) fn get(&self) -> &Environment {
         &self.0
     }
@@ -182,7 +192,7 @@ impl Sandbox {
         limits: &Limits,
     ) -> Result<Kernel, SandboxError> {
         self.0.environments.touch(environment);
-        if environment.image_bytes().saturating_add(HEADROOM_BYTES) <= limits.memory_bytes {
+        if environment.fits(limits) {
             return self.start(&environment.0.base);
         }
         let kernel = self.start_with(&self.0.boot, environment.0.cold.clone())?;

@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::{EnvironmentBase, Sandbox, SandboxError};
+use super::base::Base;
+use super::{EnvironmentBase, Sandbox, SandboxError, StartPoint};
 use crate::backend::wasm::Checkpoint;
+use crate::backend::wasm::kernel::with_shown;
 use crate::backend::wasm::memory::Image;
 use crate::backend::wasm::rest::{self, AtRest, Digest, Ground, WakeError};
 use crate::backend::wasm::vfs::Fs;
+use crate::domain::Limits;
 
 /// Images that came from elsewhere, as long as somebody uses them.
 #[derive(Default)]
@@ -74,7 +77,38 @@ impl Checkpoint {
     }
 }
 
+impl Ground {
+    /// Stands for the image. The first one to ask about an image waits for all of it to be read.
+    pub fn image_digest(&self) -> Digest {
+        Digest::from(self.image.digest())
+    }
+
+    /// The same with files shown in the working directory: see [`Kernel::show_files`](crate::backend::wasm::Kernel).
+    ///
+    /// # Errors
+    /// [`SandboxError::File`] for a path that leaves the directory, or when something is there already.
+    pub fn with_shown(self, files: &[(String, Arc<[u8]>)]) -> Result<Self, SandboxError> {
+        Ok(Self { fs: with_shown(self.fs, files)?, ..self })
+    }
+}
+
 impl Sandbox {
+    /// What states lie over that may go on from where code starts here, as [`StartPoint::names`] names them; none where
+    /// it is not at hand.
+    pub fn grounds(&self, start: &StartPoint<'_>, limits: &Limits) -> Vec<Option<Ground>> {
+        let of = |base: &Base| Ground { image: Arc::clone(base.image()), fs: base.checkpoint.state().fs.clone() };
+        let warm = self.0.made_warm().map(of);
+        match start {
+            StartPoint::Boot => vec![Some(of(&self.0.boot)), warm],
+            StartPoint::Warm(_) => vec![warm],
+            StartPoint::Environment(environment) if environment.fits(limits) => vec![Some(of(&environment.get().base))],
+            StartPoint::Environment(environment) => {
+                let image = Arc::clone(self.0.boot.image());
+                vec![Some(Ground { image, fs: environment.cold_files().clone() })]
+            }
+        }
+    }
+
     /// Where kernels begin that began in the image of that digest, in an environment or without one; none where the image
     /// is another today, or on this machine.
     pub async fn ground(&self, environment: Option<&EnvironmentBase>, digest: Digest) -> Option<Ground> {
