@@ -29,7 +29,7 @@ use crate::domain::{RenderPolicy, SegmentId, UserId};
 use crate::store::{Database, Objects};
 
 /// Where segments are in the object store.
-const SEGMENTS: &str = "renders";
+const SEGMENTS: &str = "cells";
 /// Renders whose results wait to be kept; more are not.
 const MAX_WAITING: usize = 1024;
 /// Documents of one user that begin alike, and wait.

@@ -68,7 +68,7 @@ impl Forgetful {
 
     fn kept(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        for segment in std::fs::read_dir(self.objects.path().join("renders")).into_iter().flatten().flatten() {
+        for segment in std::fs::read_dir(self.objects.path().join("cells")).into_iter().flatten().flatten() {
             for object in std::fs::read_dir(segment.path()).into_iter().flatten() {
                 found.push(object.unwrap().path());
             }
@@ -230,7 +230,7 @@ async fn the_tier_and_the_time_bound_it(at: TestDatabase) {
     assert_eq!(ran(&editor.render(&[&fill(0)]).await), "x");
     editor.forget().await;
     let renders = editor.service.renders().unwrap();
-    let orphan = editor.objects.path().join("renders/orphan");
+    let orphan = editor.objects.path().join("cells/orphan");
     std::fs::write(&orphan, "left by a crash").unwrap();
     renders.sweep(Timestamp::now()).await.unwrap();
     assert!(orphan.exists() && editor.kept().len() > 1, "young");
