@@ -93,9 +93,12 @@ impl<E: Told, S> Watch<E, S> {
     }
 }
 
+type DocumentFeeds = Feeds<DocumentId, DocumentEvent>;
+type KernelFeeds = Feeds<KernelId, KernelEvent>;
+
 /// What is watched.
 pub(super) struct Watching {
-    documents: Arc<Feeds<DocumentId, DocumentEvent>>,
+    documents: Arc<DocumentFeeds>,
     shares: Shares,
     lookout: OnceLock<Lookout>,
 }
@@ -212,11 +215,12 @@ impl Workspace {
                 match found.iter().find(|kernel| kernel.id == *id) {
                     None => feeds.tell(*id, || KernelEvent::Deleted),
                     Some(_) if kernels.is_live(*id) => {}
-                    Some(now) => match before {
-                        Some((seq, Some(_))) => feeds.tell_after(*id, seq, KernelEvent::State(KernelStatus::from(now))),
-                        // Who begins to watch it reads how it is by themselves.
-                        _ => {}
-                    },
+                    // Who begins to watch it reads how it is by themselves.
+                    Some(now) => {
+                        if let Some((seq, Some(_))) = before {
+                            feeds.tell_after(*id, seq, KernelEvent::State(KernelStatus::from(now)));
+                        }
+                    }
                 }
             }
         }
@@ -237,10 +241,7 @@ fn tell_change(feeds: &Feeds<DocumentId, DocumentEvent>, id: DocumentId, before:
 }
 
 /// Looks for what was done to what is watched.
-async fn look_out(
-    inner: Weak<Inner>,
-    (documents, kernels): (Arc<Feeds<DocumentId, DocumentEvent>>, Arc<Feeds<KernelId, KernelEvent>>),
-) {
+async fn look_out(inner: Weak<Inner>, (documents, kernels): (Arc<DocumentFeeds>, Arc<KernelFeeds>)) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
