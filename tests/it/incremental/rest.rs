@@ -8,13 +8,14 @@ use jiff::{Timestamp, ToSpan as _};
 use pymd::domain::{Limits, UserId};
 use pymd::service::{Attached, Loaded, RenderContext, RenderReport, RenderRequest, Service, ServiceConfig};
 use pymd::store::{Database, Objects};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::edits::{CELLS, Random};
 use super::{document, ran};
 use crate::databases::{TestDatabase, on_both_databases};
 use crate::store::{new_user, set_quotas};
-use crate::support::sandbox;
+use crate::support::{TestApp, sandbox};
 
 /// A user whose server forgets all that it has in memory, as often as it is told to.
 struct Forgetful {
@@ -254,7 +255,7 @@ async fn fifty_checkpoints_take_less_than_three_of_the_largest() {
     let start = "import numpy as np, pandas as pd\nrandom = np.random.default_rng(1)\n\
         table = pd.DataFrame({'a': random.random(400_000)})";
     let mut cells = vec![start];
-    cells.extend(["table.loc[len(cells) if 'cells' in globals() else 0, 'a'] = 1.0\nprint(table.a.count())"; 49]);
+    cells.extend(["seen = table.head(50).describe()\nprint(seen.a.max())"; 49]);
     let bytes = |editor: &Forgetful| -> u64 { editor.kept().iter().map(|path| path.metadata().unwrap().len()).sum() };
     let whole = editor.render(&cells).await;
     assert!(whole.cells.iter().all(|cell| cell.outcome.kind() == "completed"), "{:?}", whole.cells);
@@ -267,4 +268,32 @@ async fn fifty_checkpoints_take_less_than_three_of_the_largest() {
     editor.forget().await;
     let alone = bytes(&editor) - fifty;
     assert!(fifty <= 3 * alone, "{fifty} bytes, the last alone {alone}");
+}
+
+/// Servers one after another, over HTTP.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_starts_again_shows_what_is_known() {
+    let (database, objects) = (TestDatabase::sqlite(), tempfile::tempdir().unwrap());
+    let objects_url = format!("file://{}", objects.path().display());
+    let mut cells = vec!["import pandas as pd\nt = pd.DataFrame({'a': range(5000)})", "t.describe()"];
+    cells.extend(["t['b'] = t.a.rolling(20).mean()\nprint(t.b.sum())"; 17]);
+    cells.push("print('last')");
+    let mut shown = String::new();
+    for round in 0..6 {
+        let app = TestApp::builder().database_url(database.url()).objects_url(&objects_url).start().await;
+        let last = format!("print('last', {})", round / 2);
+        cells[19] = &last;
+        let started = std::time::Instant::now();
+        let report = app.post("/api/v1/render", &json!({"content": document(&cells)})).await.json();
+        let time = started.elapsed();
+        let ran = report["cells"].as_array().unwrap().iter().filter(|cell| cell["status"] == "executed").count();
+        assert_eq!(ran, [20, 0, 1, 0, 1, 0][round], "round {round}");
+        println!("round {round}: {ran} cells ran, {time:?}");
+        if ran == 0 {
+            assert_eq!((report["cached"].as_bool(), report["rendered"].as_str()), (Some(true), Some(shown.as_str())));
+        }
+        shown = report["rendered"].as_str().unwrap().to_owned();
+        app.stop().await;
+        cells[19] = "";
+    }
 }
