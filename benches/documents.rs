@@ -13,6 +13,7 @@
 #[expect(dead_code, reason = "the other benchmarks compare with more")]
 mod machine;
 #[path = "http/one.rs"]
+#[expect(dead_code, reason = "the other benchmark gets and deletes")]
 mod one;
 #[path = "support/report.rs"]
 mod report;

@@ -19,6 +19,7 @@ mod machine;
 #[path = "support/report.rs"]
 mod report;
 #[path = "http/server.rs"]
+#[expect(dead_code, reason = "the other benchmarks have kernels")]
 mod server;
 
 use std::time::Duration;

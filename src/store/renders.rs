@@ -6,6 +6,7 @@
 mod sweep;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
@@ -92,8 +93,8 @@ impl Database {
             for row in &rows {
                 let id: SegmentId = row.parsed("id")?;
                 known.cells.insert(row.text("cell_key")?, (id, place(row, "place")?));
-                if !known.segments.contains_key(&id) {
-                    known.segments.insert(id, read(row)?);
+                if let Entry::Vacant(unread) = known.segments.entry(id) {
+                    unread.insert(read(row)?);
                 }
             }
             if rows.len() < keys.len() {
