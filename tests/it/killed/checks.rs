@@ -186,6 +186,7 @@ pub async fn nothing_is_left(database: &TestDatabase, directory: &Path, objects_
         app.workspace.sweep().await.unwrap();
         app.workspace.sweep_documents(later).await.unwrap();
         app.workspace.kernels().sweep(later).await.unwrap();
+        app.workspace.service().renders().unwrap().sweep(later).await.unwrap();
         // The last one that was killed may be thought to live for a moment.
         let held = column(&mut connection, "SELECT id FROM kernels WHERE server_id IS NOT NULL").await;
         if held.is_empty() {
@@ -204,6 +205,8 @@ pub async fn nothing_is_left(database: &TestDatabase, directory: &Path, objects_
         "SELECT object_key FROM job_objects",
         "SELECT object_key FROM document_renders WHERE object_key IS NOT NULL",
         "SELECT 'images/' || image FROM kernels",
+        "SELECT 'cells/' || id || '/states' FROM render_segments",
+        "SELECT 'cells/' || id || '/reports' FROM render_segments",
     ] {
         named.extend(column(&mut connection, select).await);
     }
