@@ -25,7 +25,7 @@ const MAX_IMAGE_BYTES: u64 = 4 << 30;
 enum CannotWake {
     /// For now.
     Service(ServiceError),
-    /// For good: they are gone, or not what they were.
+    /// For good: they are not what they were.
     Lost(String),
 }
 
@@ -38,7 +38,14 @@ impl From<ServiceError> for CannotWake {
 impl From<ObjectError> for CannotWake {
     fn from(error: ObjectError) -> Self {
         match error {
-            ObjectError::NotFound { .. } | ObjectError::TooLarge { .. } => Self::Lost(error.to_string()),
+            // Whoever runs the server may have another directory there today: what is kept is not given up for that.
+            ObjectError::NotFound { .. } => {
+                tracing::error!(%error, "what a kernel knew is not where it was kept");
+                let message =
+                    "what the kernel knew is not in the object store: try again when it is, or restart the kernel";
+                Self::Service(ServiceError::Conflict { message: message.to_owned() })
+            }
+            ObjectError::TooLarge { .. } => Self::Lost(error.to_string()),
             error => Self::Service(error.into()),
         }
     }

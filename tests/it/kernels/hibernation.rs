@@ -175,7 +175,7 @@ async fn what_is_damaged_is_refused() {
     ask("execute", json!({"code": "secret = 'theirs'"})).await.json();
     ask("hibernate", json!({})).await.json();
     let theirs = notebook.objects().remove(0);
-    let damages: [&dyn Fn(&Path); 4] = [
+    let damages: [&dyn Fn(&Path); 3] = [
         &|path| {
             let mut bytes = std::fs::read(path).unwrap();
             let middle = bytes.len() / 2;
@@ -186,7 +186,6 @@ async fn what_is_damaged_is_refused() {
             let bytes = std::fs::read(path).unwrap();
             std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
         },
-        &|path| std::fs::remove_file(path).unwrap(),
         &|path| {
             std::fs::copy(&theirs, path).unwrap();
         },
@@ -208,6 +207,28 @@ async fn what_is_damaged_is_refused() {
         assert_eq!(notebook.prints(&kernel, "print('x' in globals())").await, "False\n");
     }
     assert_eq!(ask("execute", json!({"code": "print(secret)"})).await.json()["stdout"], "theirs\n");
+    notebook.app.stop().await;
+}
+
+/// Whoever runs the server may have mounted another directory: a kernel is not given up because its object is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_that_is_not_there_may_come_back() {
+    let notebook = Notebook::open().await;
+    notebook.run("x = 'kept'").await;
+    notebook.hibernate(&notebook.kernel).await;
+    let object = notebook.objects().remove(0);
+    let away = notebook.app.data_dir.path().join("away");
+    std::fs::rename(&object, &away).unwrap();
+    let problem = notebook.post(&notebook.kernel, "execute", json!({"code": "x"})).await.problem(409, "conflict");
+    assert!(problem["detail"].as_str().unwrap().contains("not in the object store"), "{problem}");
+    assert_eq!(notebook.shown().await["state"], "hibernated");
+    std::fs::rename(&away, &object).unwrap();
+    assert_eq!(notebook.run("print(x)").await, "kept\n");
+    // And it can be given up.
+    notebook.hibernate(&notebook.kernel).await;
+    notebook.objects().iter().for_each(|object| std::fs::remove_file(object).unwrap());
+    notebook.post(&notebook.kernel, "restart", json!({})).await.json();
+    assert_eq!(notebook.run("print('x' in globals())").await, "False\n");
     notebook.app.stop().await;
 }
 
