@@ -1,12 +1,13 @@
 //! States of kernels at rest: bytes to keep in a file or an object store, for this server or another one.
 //!
 //! ```text
-//! states:  "PYMDST1\n" | zstd( length of head, u32 | head | for each state: its pages, its pieces of files )
+//! states:  "PYMDST2\n" | zstd( length of head, u32 | head | for each state: its pages, its pieces of files )
 //! image:   "PYMDIM1\n" | zstd( length of head, u32 | head | the pages that are not zero )
 //! ```
 //!
 //! All numbers are little-endian, heads are postcard. A state is what has changed since the one before it, and the first
-//! since the image that all of them began in: pages that states share are there once. The image itself is not among them:
+//! since the image that all of them began in: pages that states share are there once. A page that has changed in less than
+//! half of its bytes is there as the difference, which is mostly zeros: an interpreter counts references all over its heap. The image itself is not among them:
 //! it is named by its digest, and kept once for all kernels that began in it.
 //!
 //! Whoever keeps such bytes keeps their [`Digest`] elsewhere and hands it in: what is not what was written is refused
@@ -24,7 +25,7 @@ use super::memory::{GlobalValue, Image, PAGE_BYTES, Page, PageMap};
 use super::vfs::{BadFs, Fs, SavedFs};
 use super::wasi::ClockReading;
 
-const STATES: &[u8; 8] = b"PYMDST1\n";
+const STATES: &[u8; 8] = b"PYMDST2\n";
 const IMAGE: &[u8; 8] = b"PYMDIM1\n";
 /// Higher levels make what is mostly numbers and pointers a few percent smaller, and take several times as long.
 const LEVEL: i32 = 1;
@@ -123,8 +124,27 @@ struct SavedState {
     born: bool,
     /// Pages that are the image's again.
     gone: Runs,
+    /// Pages that are others than before.
     pages: Runs,
+    /// Those of them that are there as the difference from what was there before.
+    differences: Runs,
     fs: SavedFs,
+}
+
+/// What stands behind a head.
+enum Piece<'a> {
+    Bytes(&'a [u8]),
+    /// A page, and what it was before.
+    Difference(&'a [u8], &'a [u8]),
+}
+
+/// The pages in which two states differ.
+#[derive(Default)]
+struct Changes<'a> {
+    gone: Runs,
+    pages: Runs,
+    differences: Runs,
+    pieces: Vec<Piece<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -183,7 +203,9 @@ pub(super) fn save(states: &[Checkpoint], before: Option<&Checkpoint>) -> io::Re
     let mut before = before;
     for checkpoint in states {
         let state = checkpoint.state();
-        let (gone, pages) = changes(state, before.map(Checkpoint::state), root, &mut pieces);
+        let Changes { gone, pages, differences, pieces: changed } = changes(state, before.map(Checkpoint::state), root);
+        pieces.extend(changed);
+        let mut files = Vec::new();
         saved.push(SavedState {
             memory_bytes: state.memory_bytes as u64,
             globals: state.globals.clone(),
@@ -192,31 +214,40 @@ pub(super) fn save(states: &[Checkpoint], before: Option<&Checkpoint>) -> io::Re
             born: state.born,
             gone,
             pages,
-            fs: state.fs.save(before.map(|before| &before.state().fs), &mut pieces),
+            differences,
+            fs: state.fs.save(before.map(|before| &before.state().fs), &mut files),
         });
+        pieces.extend(files.into_iter().map(Piece::Bytes));
         before = Some(checkpoint);
     }
     write(STATES, &Head { image: *root.digest().as_bytes(), states: saved }, &pieces)
 }
 
-/// The pages of the image again in `state`, and those that are others than in `before`, whose bytes go to `pieces`.
-fn changes<'a>(state: &'a State, before: Option<&State>, root: &Image, pieces: &mut Vec<&'a [u8]>) -> (Runs, Runs) {
-    let (mut gone, mut pages) = (Runs::default(), Runs::default());
+/// The pages that are the image's again in `state`, and those that are others than in `before`.
+fn changes<'a>(state: &'a State, before: Option<&'a State>, root: &'a Image) -> Changes<'a> {
+    let mut changes = Changes::default();
     let mut look = |number: usize| {
         let (now, old) = (own_page(state, number), before.and_then(|before| own_page(before, number)));
         match (now, old) {
             (None, None) => {}
-            (None, Some(_)) => gone.push(number),
+            (None, Some(_)) => changes.gone.push(number),
             (Some(now), Some(old)) if std::ptr::eq(now, old) || now == old => {}
             // An image of its own has all pages, also those that are the first image's.
             (Some(now), old) if state.image.is_derived() && now == root.page(number) => {
                 if old.is_some() {
-                    gone.push(number);
+                    changes.gone.push(number);
                 }
             }
-            (Some(now), _) => {
-                pages.push(number);
-                pieces.push(now);
+            (Some(now), old) => {
+                let old = old.unwrap_or_else(|| root.page(number));
+                changes.pages.push(number);
+                let changed = now.iter().zip(old).filter(|(now, old)| now != old).count();
+                if changed < PAGE_BYTES / 2 {
+                    changes.differences.push(number);
+                    changes.pieces.push(Piece::Difference(now, old));
+                } else {
+                    changes.pieces.push(Piece::Bytes(now));
+                }
             }
         }
     };
@@ -231,7 +262,7 @@ fn changes<'a>(state: &'a State, before: Option<&State>, root: &Image, pieces: &
             (0..bytes.div_ceil(PAGE_BYTES)).for_each(&mut look);
         }
     }
-    (gone, pages)
+    changes
 }
 
 /// A page of a state that may be another than the first image's.
@@ -274,8 +305,13 @@ pub(super) fn wake(
             delta.remove(number);
         }
         let mut page: Page = [0; PAGE_BYTES];
+        let mut differences = saved.differences.numbers(pages)?.peekable();
         for number in saved.pages.numbers(pages)? {
             pieces.read_exact(&mut page)?;
+            if differences.next_if_eq(&number).is_some() {
+                let old = before.and_then(|before| before.delta.get(number).map(|page| &page[..]));
+                apply(&mut page, old.unwrap_or_else(|| ground.image.page(number)));
+            }
             delta.insert(number, &page);
         }
         let fs = Fs::restored(saved.fs, before.map(|before| &before.fs), &ground.fs, &mut pieces)?;
@@ -300,7 +336,7 @@ pub(super) fn save_image(image: &Image) -> io::Result<AtRest> {
     for (number, page) in image.bytes().chunks(PAGE_BYTES).enumerate() {
         if page.iter().any(|byte| *byte != 0) {
             pages.push(number);
-            pieces.push(page);
+            pieces.push(Piece::Bytes(page));
         }
     }
     let head = ImageHead { bytes: image.byte_len() as u64, globals: image.globals.clone(), pages };
@@ -331,15 +367,28 @@ pub(super) fn wake_image(bytes: &[u8], digest: Digest) -> Result<Image, WakeErro
     if computed == digest { Ok(image) } else { Err(WakeError::Digest { expected: digest, computed }) }
 }
 
-fn write(kind: &[u8; 8], head: &impl Serialize, pieces: &[&[u8]]) -> io::Result<AtRest> {
+/// From a page to its difference from another, and back.
+fn apply(page: &mut Page, other: &[u8]) {
+    page.iter_mut().zip(other).for_each(|(byte, other)| *byte ^= other);
+}
+
+fn write(kind: &[u8; 8], head: &impl Serialize, pieces: &[Piece<'_>]) -> io::Result<AtRest> {
     let head = postcard::to_allocvec(head).map_err(io::Error::other)?;
     let mut bytes = kind.to_vec();
     let mut out = zstd::Encoder::new(&mut bytes, LEVEL)?;
     let head_bytes = u32::try_from(head.len()).ok().filter(|bytes| *bytes <= MAX_HEAD_BYTES);
     out.write_all(&head_bytes.ok_or_else(|| io::Error::other("the head is too long"))?.to_le_bytes())?;
     out.write_all(&head)?;
+    let mut page: Page = [0; PAGE_BYTES];
     for piece in pieces {
-        out.write_all(piece)?;
+        match piece {
+            Piece::Bytes(bytes) => out.write_all(bytes)?,
+            Piece::Difference(now, old) => {
+                page.copy_from_slice(now);
+                apply(&mut page, old);
+                out.write_all(&page)?;
+            }
+        }
     }
     out.finish()?;
     Ok(AtRest { digest: Digest::of(&bytes), bytes })
