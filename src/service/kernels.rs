@@ -24,7 +24,7 @@ mod sweep;
 mod tell;
 mod wake;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ const MAX_NAME_CHARS: usize = 200;
 const MAX_FORKS: usize = 100;
 /// States that become bytes at once.
 const PACKED_AT_ONCE: usize = 2;
+/// Kernels that are woken at once.
+const WOKEN_AT_ONCE: usize = 2;
 /// Code that imports what a notebook is likely to: kernels begin with the data packages at hand.
 const LIKELY: &str = "import numpy";
 
@@ -106,8 +108,14 @@ struct Inner {
     turns: Turns<KernelId>,
     /// States that become bytes at once.
     packing: Semaphore,
+    /// Kernels that are woken at once.
+    waking: Semaphore,
     /// Images that are in the object store, and since when that is known.
-    images: tokio::sync::Mutex<HashMap<String, Instant>>,
+    images: Mutex<HashMap<String, Instant>>,
+    /// One at a time brings an image there.
+    image_turns: Turns<String>,
+    /// Whose kernels take more than their tier allows, as of their last save.
+    crowded: Mutex<HashSet<UserId>>,
     /// What awake forks share, by the object where it is kept.
     roots: Mutex<HashMap<String, Weak<Root>>>,
     /// One at a time makes room.
@@ -136,7 +144,10 @@ impl Kernels {
             server: OnceCell::new(),
             turns: Turns::default(),
             packing: Semaphore::new(PACKED_AT_ONCE),
-            images: tokio::sync::Mutex::default(),
+            waking: Semaphore::new(WOKEN_AT_ONCE),
+            images: Mutex::default(),
+            image_turns: Turns::default(),
+            crowded: Mutex::default(),
             roots: Mutex::default(),
             making_room: tokio::sync::Mutex::default(),
             feeds: Arc::default(),

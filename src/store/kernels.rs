@@ -7,6 +7,7 @@
 mod hold;
 mod sweep;
 
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::Database;
@@ -17,9 +18,9 @@ use super::transaction::Write;
 use super::users::lock_user;
 use crate::domain::{
     KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState, Page, PageRequest,
-    QuotaExceeded, QuotaKind, UserId,
+    QuotaExceeded, QuotaKind, Quotas, UserId,
 };
-pub use hold::{Asked, KernelSave, KernelTake};
+pub use hold::{Asked, KernelSave, KernelSaved, KernelTake};
 
 /// A kernel to be kept.
 #[derive(Debug, Clone)]
@@ -86,23 +87,27 @@ impl Database {
         let Some(user) = new.first().map(|kernel| kernel.user) else { return Ok(()) };
         let mut write = self.write().await?;
         let quotas = lock_user(&mut write, user).await?;
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS used, CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) AS bytes FROM kernels WHERE user_id = $1",
-        );
-        let row = row.bind(user.to_string()).fetch_one(write.on()).await?;
-        let (used, bytes) = (row.count("used")?, row.count("bytes")?);
+        let row = sqlx::query("SELECT COUNT(*) AS used FROM kernels WHERE user_id = $1");
+        let used = row.bind(user.to_string()).fetch_one(write.on()).await?.count("used")?;
         let wanted = used.saturating_add(new.len() as u64);
         if wanted > quotas.kernels {
             return Err(QuotaExceeded { what: QuotaKind::Kernels, used, wanted, allowed: quotas.kernels }.into());
         }
-        if bytes >= quotas.kernel_bytes {
-            let (what, allowed) = (QuotaKind::KernelBytes, quotas.kernel_bytes);
-            return Err(QuotaExceeded { what, used: bytes, wanted: bytes, allowed }.into());
+        if let Some(over) = room(write.on(), user).await? {
+            return Err(over.into());
         }
         for kernel in new {
             insert(&mut write, server, kernel).await?;
         }
         Ok(write.commit().await?)
+    }
+
+    /// Where the kernels of a user take more than the tier allows: how much.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn kernel_room(&self, user: UserId) -> Result<Option<QuotaExceeded>, StoreError> {
+        room(&mut *self.pool().acquire().await?, user).await
     }
 
     /// The kernels of a user, the eldest first, as they were when they were saved last.
@@ -159,6 +164,28 @@ impl Database {
         write.commit().await?;
         Ok(unnamed)
     }
+}
+
+/// Where the kernels of a user take more than the tier allows: how much. What forks share counts once.
+async fn room(connection: &mut AnyConnection, user: UserId) -> Result<Option<QuotaExceeded>, StoreError> {
+    let row = sqlx::query(
+        "SELECT t.quotas, (SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) FROM kernels WHERE user_id = $1) AS bytes
+        FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = $1",
+    );
+    let row = row.bind(user.to_string()).fetch_optional(&mut *connection).await?;
+    let row = row.ok_or(StoreError::Missing { what: "user" })?;
+    let (quotas, at_most): (Quotas, u64) = (row.json("quotas")?, row.count("bytes")?);
+    // Most often that is little, and what forks share need not be told apart.
+    if at_most <= quotas.kernel_bytes {
+        return Ok(None);
+    }
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) AS bytes FROM (SELECT DISTINCT s.object_key, s.size_bytes
+            FROM kernel_segments s JOIN kernels k ON k.id = s.kernel_id WHERE k.user_id = $1) AS kept",
+    );
+    let used = row.bind(user.to_string()).fetch_one(connection).await?.count("bytes")?;
+    let (what, allowed) = (QuotaKind::KernelBytes, quotas.kernel_bytes);
+    Ok((used > allowed).then_some(QuotaExceeded { what, used, wanted: used, allowed }))
 }
 
 async fn insert(write: &mut Write, server: &Server, kernel: &NewKernel) -> Result<(), StoreError> {

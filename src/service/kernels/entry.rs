@@ -324,10 +324,10 @@ impl Entry {
         drop(now);
         match hot {
             Some((kernel, _)) => Ok(kernel),
-            None => service.sandbox()?.resume(&checkpoint).map_err(|error| {
-                self.end();
-                error.into()
-            }),
+            None => {
+                let kernel = service.sandbox().and_then(|sandbox| Ok(sandbox.resume(&checkpoint)?));
+                kernel.inspect_err(|_| self.end())
+            }
         }
     }
 

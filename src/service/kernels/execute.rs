@@ -58,6 +58,7 @@ impl Kernels {
         if !self.server().await?.is_sure() {
             return Err(ServiceError::Unavailable { reason: "the database does not answer".to_owned() });
         }
+        self.refuse_crowded(entry.user()).await?;
         let _permit = self.0.service.admission().enter().await?;
         let kernel = entry.begin(&self.0.service, &cancel, turn)?;
         let number = kernel.checkpoint().count();

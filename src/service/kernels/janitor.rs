@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::entry::Entry;
 use super::{Inner, Kernels};
-use crate::domain::KernelState;
+use crate::domain::{KernelId, KernelState};
 use crate::store::{Asked, Server};
 
 /// What is due is done so soon.
@@ -25,13 +25,22 @@ pub(super) fn start(kernels: &Kernels, server: Server) {
     let tick = Duration::from_millis(kernels.0.config.save_after_ms).clamp(SHORTEST_TICK, LONGEST_TICK);
     tokio::spawn(async move {
         let now = Instant::now();
-        let mut janitor = Janitor { inner, server, said: now, asked: now, looked: now };
+        let mut janitor = Janitor { inner, server, said: now, asked: now, looked: now, open: Vec::new() };
         let mut ticks = tokio::time::interval(tick);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while janitor.look().await {
             ticks.tick().await;
         }
     });
+}
+
+/// What another server wants is tried for so long.
+fn patience(asked: Asked) -> Duration {
+    match asked {
+        // The cell that is meant begins at once, or has begun: a later one is not meant.
+        Asked::Interrupt => Duration::from_secs(1),
+        Asked::Release => Duration::from_secs(10),
+    }
 }
 
 struct Janitor {
@@ -41,6 +50,8 @@ struct Janitor {
     said: Instant,
     asked: Instant,
     looked: Instant,
+    /// What other servers want and could not be done yet, and until when that is tried.
+    open: Vec<(KernelId, Asked, Instant)>,
 }
 
 impl Janitor {
@@ -65,8 +76,14 @@ impl Janitor {
         }
         if self.asked.elapsed() >= ASK_EVERY {
             self.asked = Instant::now();
-            kernels.answer(&self.server).await;
+            match kernels.0.database.asked_of(&self.server).await {
+                Ok(found) => {
+                    self.open.extend(found.into_iter().map(|(id, asked)| (id, asked, self.asked + patience(asked))))
+                }
+                Err(error) => tracing::warn!(%error, "what other servers want can't be read"),
+            }
         }
+        self.open.retain(|(id, asked, until)| Instant::now() < *until && !kernels.answer(*id, *asked));
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
             kernels.lose_those_of_others(&self.server, &all).await;
@@ -111,20 +128,21 @@ impl Kernels {
         });
     }
 
-    /// Does what other servers want.
-    async fn answer(&self, server: &Server) {
-        let asked = match self.0.database.asked_of(server).await {
-            Ok(asked) => asked,
-            Err(error) => return tracing::warn!(%error, "what other servers want can't be read"),
-        };
-        for (id, asked) in asked {
-            let entry = self.all().get(&id).cloned();
-            match (asked, entry) {
-                (Asked::Interrupt, Some(entry)) => entry.interrupt(),
-                (Asked::Release, Some(entry)) => self.later(entry, KernelState::Hibernated),
-                // It is on its way in or out.
-                (_, None) => {}
+    /// Does what another server wants of a kernel; false where that is to be tried again.
+    fn answer(&self, id: KernelId, asked: Asked) -> bool {
+        let entry = self.all().get(&id).cloned();
+        match (asked, entry) {
+            (Asked::Interrupt, Some(entry)) => {
+                entry.interrupt();
+                true
             }
+            // It may be on its way in, for the cell that is meant.
+            (Asked::Interrupt, None) => false,
+            (Asked::Release, Some(entry)) => {
+                self.later(entry, KernelState::Hibernated);
+                false
+            }
+            (Asked::Release, None) => true,
         }
     }
 

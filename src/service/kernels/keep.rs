@@ -5,8 +5,8 @@
 //! forgotten than that is not, or are many, all is written anew.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::entry::{Entry, Root, Turn};
 use super::{Inner, Kernels};
 use crate::backend::wasm::{AtRest, Checkpoint, SandboxError};
-use crate::domain::{CheckpointId, CheckpointInfo, KernelHistory, KernelSegment, KernelState};
+use crate::domain::{CheckpointId, CheckpointInfo, KernelHistory, KernelSegment, KernelState, UserId};
 use crate::service::{ServiceError, off_the_server_threads};
 use crate::store::{KernelError, KernelSave, ObjectError};
 
@@ -158,7 +158,7 @@ impl Kernels {
             checkpoints: checkpoints.into_iter().filter_map(|info| Some((place(&info.id)?, info))).collect(),
         };
         let Inner { database, .. } = &*self.0;
-        let unnamed = match database.save_kernel(&self.server().await?, &save).await {
+        let saved = match database.save_kernel(&self.server().await?, &save).await {
             Err(KernelError::Unshared) => {
                 if let Some(root) = &root {
                     let mut saved = root.saved.lock().await;
@@ -166,7 +166,7 @@ impl Kernels {
                 }
                 return Err(SaveError::Unshared);
             }
-            unnamed => unnamed?,
+            saved => saved?,
         };
         if let Some((mut saved, segments)) = first_of_root {
             *saved = segments.into_iter().next();
@@ -174,7 +174,8 @@ impl Kernels {
         next.segments.extend(save.new_segments);
         *kept = next;
         entry.kept_revision.store(revision, Ordering::Release);
-        self.forget(unnamed);
+        self.note_room(entry.user(), saved.over.is_some());
+        self.forget(saved.unnamed);
         Ok(())
     }
 
@@ -204,8 +205,12 @@ impl Kernels {
     async fn keep_image(&self, state: &Checkpoint) -> Result<(), SaveError> {
         let state_of = state.clone();
         let digest = off_the_server_threads(move || state_of.image_digest().to_string()).await?;
-        let mut images = self.0.images.lock().await;
-        if images.get(&digest).is_some_and(|since| since.elapsed() < IMAGE_TRUSTED) {
+        if self.is_image_kept(&digest) {
+            return Ok(());
+        }
+        // Those who need the same one wait, the others do not.
+        let _turn = self.0.image_turns.take(digest.clone()).await;
+        if self.is_image_kept(&digest) {
             return Ok(());
         }
         let key = format!("{IMAGES}/{digest}");
@@ -216,13 +221,46 @@ impl Kernels {
             Err(error) => return Err(SaveError::Service(error.into())),
         };
         if !is_young {
+            let _turn = self.0.packing.acquire().await;
             let state = state.clone();
             let image = off_the_server_threads(move || state.image_at_rest()).await??;
             self.0.objects.put(&key, image.bytes).await.map_err(ServiceError::from)?;
         }
-        images.retain(|_, since| since.elapsed() < IMAGE_TRUSTED);
-        images.insert(digest, Instant::now());
+        self.images().insert(digest, Instant::now());
         Ok(())
+    }
+
+    fn images(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.0.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an image is in the object store for certain.
+    fn is_image_kept(&self, digest: &str) -> bool {
+        let mut images = self.images();
+        images.retain(|_, since| since.elapsed() < IMAGE_TRUSTED);
+        images.contains_key(digest)
+    }
+
+    /// Notes whether a user's kernels take more than the tier allows.
+    fn note_room(&self, user: UserId, over: bool) {
+        let mut crowded = self.0.crowded.lock().unwrap_or_else(PoisonError::into_inner);
+        if over {
+            crowded.insert(user);
+        } else {
+            crowded.remove(&user);
+        }
+    }
+
+    /// Refuses more cells to those whose kernels take more than their tier allows. What they know is kept in any case.
+    pub(super) async fn refuse_crowded(&self, user: UserId) -> Result<(), ServiceError> {
+        let is_crowded = self.0.crowded.lock().unwrap_or_else(PoisonError::into_inner).contains(&user);
+        if !is_crowded {
+            return Ok(());
+        }
+        // They may have deleted some.
+        let over = self.0.database.kernel_room(user).await?;
+        self.note_room(user, over.is_some());
+        over.map_or(Ok(()), |over| Err(over.into()))
     }
 
     /// Saves a kernel, and takes it out of memory: its next cell wakes it. It runs nothing meanwhile.
@@ -264,7 +302,9 @@ fn is_outdated(kept: &Kept, states: &[(CheckpointId, Checkpoint)], has_root: boo
     let is_of_others = kept.ids.is_empty() && !kept.segments.is_empty();
     let (last, first) = (kept.last.as_ref(), states.first());
     let began_elsewhere = last.zip(first).is_some_and(|(last, (_, first))| !last.began_with(first));
-    if is_of_others || began_elsewhere {
+    // After a restart nothing of it is wanted: it does not stay until there is more.
+    let is_over = wanted == 0 && !kept.ids.is_empty();
+    if is_of_others || began_elsewhere || is_over {
         return true;
     }
     let forgotten = kept.ids.len().saturating_sub(wanted);

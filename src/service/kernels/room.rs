@@ -27,27 +27,33 @@ impl Kernels {
 
     /// Where all take more than they may, whoever has most gives way: memory that only makes the next cell quicker, and
     /// then the kernel that was used longest ago hibernates.
-    pub(super) async fn make_room(&self) {
+    pub(crate) async fn make_room(&self) {
         // Whoever is at it sees to this one, too.
         let Ok(_alone) = self.0.making_room.try_lock() else { return };
         let mut stuck = HashSet::new();
         loop {
             let all: Vec<_> = self.all().values().cloned().collect();
-            let (total, heaviest) = weigh(&all);
-            let Some(heaviest) = heaviest.filter(|_| total > self.0.config.bytes) else { return };
-            let mut own: Vec<_> = all.iter().filter(|entry| entry.user() == heaviest).collect();
-            own.sort_by_key(|entry| entry.used_at());
-            if let Some(entry) = own.iter().find(|entry| entry.is_hot()) {
-                entry.cool(Duration::ZERO);
-                continue;
+            let (total, ranks) = weigh(&all);
+            if total <= self.0.config.bytes {
+                return;
             }
-            let Some(entry) = own.iter().find(|entry| !stuck.contains(&entry.id())) else {
+            let mut order: Vec<_> = all.iter().collect();
+            order.sort_by_key(|entry| (ranks.get(&entry.user()).copied(), entry.used_at()));
+            // Of whoever has most, unless all of theirs run something.
+            let next = order.iter().find(|entry| entry.is_hot() || !stuck.contains(&entry.id()));
+            let Some(entry) = next else {
                 // All that is left runs something, or can't be saved.
-                if total > self.0.config.bytes.saturating_mul(STRETCH) && own.iter().any(|entry| self.give_up(entry)) {
+                if total > self.0.config.bytes.saturating_mul(STRETCH) && order.iter().any(|entry| self.give_up(entry))
+                {
                     continue;
                 }
                 return;
             };
+            let own = order.iter().filter(|other| other.user() == entry.user());
+            if let Some(hot) = own.into_iter().find(|entry| entry.is_hot()) {
+                hot.cool(Duration::ZERO);
+                continue;
+            }
             if !self.give_way(entry).await {
                 stuck.insert(entry.id());
             }
@@ -77,8 +83,8 @@ impl Kernels {
     }
 }
 
-/// What all kernels take together, and who has most.
-fn weigh(all: &[Arc<Entry>]) -> (u64, Option<UserId>) {
+/// What all kernels take together, and the users' places: whoever has most is the first.
+fn weigh(all: &[Arc<Entry>]) -> (u64, HashMap<UserId, usize>) {
     let mut of_user: HashMap<UserId, u64> = HashMap::new();
     let mut seen = HashSet::new();
     for entry in all {
@@ -89,5 +95,7 @@ fn weigh(all: &[Arc<Entry>]) -> (u64, Option<UserId>) {
         *sum = sum.saturating_add(bytes);
     }
     let total = of_user.values().copied().fold(0, u64::saturating_add);
-    (total, of_user.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(user, _)| user))
+    let mut users: Vec<_> = of_user.into_iter().collect();
+    users.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    (total, users.into_iter().zip(0..).map(|((user, _), rank)| (user, rank)).collect())
 }

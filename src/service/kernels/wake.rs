@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::Kernels;
 use super::entry::{Beginning, Behind, Birth, Entry, Root, Woken};
 use super::keep::{FORKS, IMAGES, Kept};
+use crate::backend::wasm::vfs::BadFs;
 use crate::backend::wasm::{Checkpoint, Digest, Ground, WakeError};
 use crate::domain::{CheckpointId, KernelEvent, KernelHistory, KernelId, KernelSegment, KernelState, UserId};
 use crate::service::{ServiceError, off_the_server_threads};
@@ -56,6 +57,13 @@ impl From<WakeError> for CannotWake {
         match error {
             WakeError::Io(ref reason) if reason.raw_os_error().is_some() => {
                 Self::Service(ServiceError::internal(&error))
+            }
+            // What another version can read is not given up.
+            WakeError::Kind | WakeError::Files(BadFs::Below) => {
+                tracing::error!(%error, "what a kernel knew is of another version");
+                let message = "the kernel was kept by another version of the server, or of its packages: wake it there, or \
+                    restart it";
+                Self::Service(ServiceError::Conflict { message: message.to_owned() })
             }
             error => Self::Lost(error.to_string()),
         }
@@ -218,6 +226,8 @@ impl Kernels {
         if rest.segments.is_empty() {
             return Err(CannotWake::Lost("the server that held it ended before it was saved".to_owned()));
         }
+        // One holds all that it wakes in memory before anybody can give way.
+        let _turn = self.0.waking.acquire().await;
         let ground = self.ground(&rest.image, beginning).await?;
         let mut states: Vec<Checkpoint> = Vec::new();
         for segment in &rest.segments {

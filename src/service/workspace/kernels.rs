@@ -237,6 +237,8 @@ impl Workspace {
         match self.wake(&taken).await {
             Ok(entry) => {
                 self.keep_few_kernels(user);
+                let kernels = self.0.kernels.clone();
+                tokio::spawn(async move { kernels.make_room().await });
                 Ok(entry)
             }
             Err(error) => {

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{KernelError, Reach, add_segments, columns, keep_packages, keys_of, read, unnamed};
+use super::{KernelError, Reach, add_segments, columns, keep_packages, keys_of, read, room, unnamed};
 use crate::domain::{
-    CheckpointId, KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState, UserId,
+    CheckpointId, KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState,
+    QuotaExceeded, UserId,
 };
 use crate::store::Database;
 use crate::store::error::StoreError;
@@ -55,6 +56,15 @@ pub struct KernelSave {
     pub new_segments: Vec<KernelSegment>,
     /// The object among these that was written for another kernel, which must name it at this moment.
     pub shared: Option<String>,
+}
+
+/// What a save has changed.
+#[derive(Debug, Clone)]
+pub struct KernelSaved {
+    /// The objects that nobody names any more.
+    pub unnamed: Vec<String>,
+    /// Where the owner's kernels take more than the tier allows now.
+    pub over: Option<QuotaExceeded>,
 }
 
 /// What another server wants of the one that holds a kernel.
@@ -136,16 +146,17 @@ impl Database {
         Ok(Ok(taken))
     }
 
-    /// Keeps what a kernel has come to. Answers the objects that nobody names any more.
+    /// Keeps what a kernel has come to, also where it is more than its owner's tier allows.
     ///
     /// # Errors
     /// [`KernelError::Lost`]: it was deleted, or another server has it.
-    pub async fn save_kernel(&self, server: &Server, save: &KernelSave) -> Result<Vec<String>, KernelError> {
+    pub async fn save_kernel(&self, server: &Server, save: &KernelSave) -> Result<KernelSaved, KernelError> {
         let mut write = self.write().await?;
         let holder = Some(server.id().to_owned()).filter(|_| !save.released);
         let update = sqlx::query(
             "UPDATE kernels SET state = $4, execution_count = $5, checkpoint_id = $6, size_bytes = $7, used_at = $8,
-                image = COALESCE($9, image), history = $10, server_id = $11, asked = CASE WHEN CAST($11 AS TEXT) IS NULL THEN NULL ELSE asked END
+                image = COALESCE($9, image), history = $10, server_id = $11,
+                asked = CASE WHEN CAST($11 AS TEXT) IS NULL THEN NULL ELSE asked END
             WHERE id = $1 AND server_id = $2 AND fence = $3",
         );
         let update = update
@@ -184,8 +195,11 @@ impl Database {
         );
         sum.bind(save.id.to_string()).execute(write.on()).await?;
         let unnamed = if gone.rows_affected() > 0 { unnamed(&mut write, before).await? } else { Vec::new() };
+        let owner = sqlx::query("SELECT user_id FROM kernels WHERE id = $1").bind(save.id.to_string());
+        let owner: UserId = owner.fetch_one(write.on()).await?.parsed("user_id")?;
+        let over = room(write.on(), owner).await?;
         write.commit().await?;
-        Ok(unnamed)
+        Ok(KernelSaved { unnamed, over })
     }
 
     /// What other servers want of the kernels that this one holds. Each is answered once.

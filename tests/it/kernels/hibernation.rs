@@ -279,6 +279,39 @@ async fn the_tier_says_how_many_and_how_much() {
     notebook.app.stop().await;
 }
 
+/// A kernel may grow after it was made: what it knows is kept in any case, and then it runs no more until there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kernels_that_have_grown_too_large_run_no_more() {
+    let notebook = Notebook::open().await;
+    let database = notebook.app.workspace.database();
+    let mut tier = database.tiers().await.unwrap().into_iter().find(|tier| tier.name == "FREE").unwrap();
+    // One of them takes nearly 4 MB: the number that the bytes were made of lies there, too.
+    tier.quotas.kernel_bytes = 5_500_000;
+    database.put_tier(&tier).await.unwrap();
+    let key = notebook.app.user("small").await;
+    let ask = async |method: Method, path: &str, body: Value| notebook.app.ask_as(&key, method, path, &body).await;
+    let mut kernels = Vec::new();
+    for _ in 0..2 {
+        let made: Value = serde_json::from_str(&ask(Method::POST, KERNELS, json!({})).await.text).unwrap();
+        kernels.push(format!("{KERNELS}/{}", made["id"].as_str().unwrap()));
+        let fill = json!({"code": "import random; x = random.randbytes(1_200_000)"});
+        ask(Method::POST, &format!("{}/execute", kernels.last().unwrap()), fill).await.json();
+        ask(Method::POST, &format!("{}/hibernate", kernels.last().unwrap()), json!({})).await.json();
+    }
+    let cell = || json!({"code": "print(len(x))"});
+    for kernel in &kernels {
+        let problem = ask(Method::POST, &format!("{kernel}/execute"), cell()).await.problem(409, "quota_exceeded");
+        assert!(problem["detail"].as_str().unwrap().contains("delete some"), "{problem}");
+    }
+    ask(Method::POST, KERNELS, json!({})).await.problem(409, "quota_exceeded");
+    // The other user is not in the way, and what was refused is as it was.
+    notebook.run("x = 1").await;
+    assert_eq!(ask(Method::DELETE, &kernels[0], json!({})).await.status, StatusCode::NO_CONTENT);
+    let report = ask(Method::POST, &format!("{}/execute", kernels[1]), cell()).await.json();
+    assert_eq!(report["stdout"], "1200000\n");
+    notebook.app.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_needs_is_swept_up() {
     let notebook = Notebook::open().await;
@@ -312,6 +345,14 @@ async fn a_restart_forgets_what_was_kept() {
     notebook.until_saved().await;
     notebook.post(&notebook.kernel, "restart", json!({})).await.json();
     notebook.hibernate(&notebook.kernel).await;
+    // What it knew does not stay behind, either.
+    for _ in 0..1000 {
+        if notebook.objects().is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(notebook.objects().is_empty(), "{:?}", notebook.objects());
     notebook.run("new = 2").await;
     notebook.hibernate(&notebook.kernel).await;
     assert_eq!(notebook.run("print('old' in globals(), new)").await, "False 2\n");

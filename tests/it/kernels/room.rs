@@ -129,6 +129,42 @@ async fn whoever_has_most_gives_way() {
     notebook.app.stop().await;
 }
 
+/// Whoever has most may be busy with all of it: then the others give way, rather than that the limit holds for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_largest_is_busy_others_give_way() {
+    let notebook = Notebook::with(KernelPolicy { bytes: 40 << 20, ..KernelPolicy::default() }).await;
+    let key = notebook.app.user("small").await;
+    let ask = async |method: Method, path: &str, body: Value| notebook.app.ask_as(&key, method, path, &body).await;
+    let mut small = Vec::new();
+    for _ in 0..2 {
+        let made: Value = serde_json::from_str(&ask(Method::POST, KERNELS, json!({})).await.text).unwrap();
+        small.push(format!("{KERNELS}/{}", made["id"].as_str().unwrap()));
+        ask(
+            Method::POST,
+            &format!("{}/execute", small.last().unwrap()),
+            json!({"code": "x = bytearray(b'x' * 3_000_000)"}),
+        )
+        .await
+        .json();
+    }
+    notebook.run(FILL).await;
+    let body = json!({"code": "print('begun')\nwhile True: pass"});
+    let mut events = notebook.app.stream(&format!("{KERNELS}/{}/execute", notebook.kernel), &body).await;
+    while !String::from_utf8_lossy(&events.chunk().await.unwrap().unwrap()).contains("begun") {}
+    // Somebody's cell ends, and all together take too much.
+    let fill = json!({"code": "y = bytearray(b'y' * 6_000_000)"});
+    ask(Method::POST, &format!("{}/execute", small[1]), fill).await.json();
+    for _ in 0..1000 {
+        let shown = ask(Method::GET, &small[0], json!({})).await.json();
+        if shown["state"] == "hibernated" {
+            drop(events);
+            return notebook.app.stop().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the kernel that runs nothing stays: {}", ask(Method::GET, &small[0], json!({})).await.text);
+}
+
 /// Without an object store nobody can hibernate. Kernels go on as long as they can, and then the one that was used longest
 /// ago is given up, and says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
