@@ -150,6 +150,8 @@ pub struct KernelAtRest {
     pub history: KernelHistory,
     /// Where they are, in order.
     pub segments: Vec<KernelSegment>,
+    /// The last of them once more, by itself, where that is much quicker to read.
+    pub alone: Option<KernelSegment>,
 }
 
 /// The saved states of a kernel, by their number among all that its segments hold.

@@ -216,7 +216,8 @@ impl Kernels {
         let packages = first.now().beginning.packages.as_deref().cloned();
         let new = entries.iter().map(|entry| {
             let (info, history) = (entry.info(), KernelHistory::default());
-            let rest = KernelAtRest { image: image.clone(), packages: packages.clone(), history, segments: Vec::new() };
+            let (image, packages) = (image.clone(), packages.clone());
+            let rest = KernelAtRest { image, packages, history, segments: Vec::new(), alone: None };
             NewKernel { user, info, rest }
         });
         let new: Vec<_> = new.collect();
@@ -294,6 +295,21 @@ impl Kernels {
             return Err(ServiceError::Conflict { message });
         };
         self.put_to_sleep(entry, &turn).await
+    }
+
+    /// Takes a kernel to one of its checkpoints.
+    ///
+    /// # Errors
+    /// It has no such checkpoint, or the object store does not answer.
+    pub(super) async fn restore(&self, entry: &Arc<Entry>, id: CheckpointId, turn: &Turn) -> Result<(), ServiceError> {
+        if entry.is_unread(id) {
+            self.read_rest(entry, &mut *entry.kept.lock().await).await?;
+            let this = self.clone();
+            tokio::spawn(async move { this.make_room().await });
+        }
+        entry.restore(id, turn)?;
+        self.tell_restored(entry, id);
+        Ok(())
     }
 
     /// Lets a kernel begin anew.

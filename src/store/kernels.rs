@@ -22,6 +22,9 @@ use crate::domain::{
 };
 pub use hold::{Asked, KernelSave, KernelSaved, KernelTake};
 
+/// The number of the segment that holds a kernel's last state by itself.
+const ALONE: i64 = -1;
+
 /// A kernel to be kept.
 #[derive(Debug, Clone)]
 pub struct NewKernel {
@@ -215,7 +218,8 @@ async fn insert(write: &mut Write, server: &Server, kernel: &NewKernel) -> Resul
     .bind(json(&rest.history)?)
     .execute(write.on())
     .await?;
-    add_segments(write, info.id, 0, &rest.segments).await
+    add_segments(write, info.id, 0, &rest.segments).await?;
+    add_segments(write, info.id, ALONE, rest.alone.as_slice()).await
 }
 
 /// Keeps a set of packages under a key that says what it holds.
@@ -232,7 +236,7 @@ async fn keep_packages(write: &mut Write, packages: Option<&KernelPackages>) -> 
 async fn add_segments(
     write: &mut Write,
     id: KernelId,
-    from: u64,
+    from: i64,
     segments: &[KernelSegment],
 ) -> Result<(), StoreError> {
     for (segment, at) in segments.iter().zip(from..) {
@@ -240,7 +244,7 @@ async fn add_segments(
             "INSERT INTO kernel_segments (kernel_id, number, object_key, digest, size_bytes, states)
             VALUES ($1, $2, $3, $4, $5, $6)",
         );
-        let insert = insert.bind(id.to_string()).bind(number(at)).bind(segment.object_key.clone());
+        let insert = insert.bind(id.to_string()).bind(at).bind(segment.object_key.clone());
         let insert = insert.bind(segment.digest.clone()).bind(number(segment.size_bytes)).bind(number(segment.states));
         insert.execute(write.on()).await?;
     }

@@ -4,6 +4,7 @@ mod hibernation;
 mod room;
 mod servers;
 mod sharing;
+mod waking;
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
-//! One kernel in memory: what it knows, and where it can go back to.
+//! One kernel in memory: who it is, whose turn it is, and what is done with what it knows.
 
-use std::collections::VecDeque;
+mod now;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::now::{Behind, Now};
 use super::keep::Kept;
 use super::{LIKELY, dead};
 use crate::backend::wasm::{Checkpoint, EnvironmentBase, Kernel};
@@ -65,33 +68,6 @@ pub struct Entry {
     gone: AtomicBool,
 }
 
-pub(super) struct Now {
-    pub state: KernelState,
-    /// Counts what is worth being kept.
-    pub revision: u64,
-    pub beginning: Beginning,
-    /// What it knows; nothing of one that is dead.
-    pub checkpoint: Option<Checkpoint>,
-    /// Its memory, as long as that is kept.
-    hot: Option<(Kernel, Instant)>,
-    pub history: VecDeque<Behind>,
-    /// The state that it is in, kept in the history or not; none before its first cell.
-    pub head: Option<CheckpointId>,
-    /// Of a cell that runs.
-    cancel: Option<CancellationToken>,
-    /// Bytes beside what it started from.
-    size_bytes: u64,
-    /// What it shares with the kernel that it was forked from, and with that one's other forks.
-    pub root: Option<Arc<Root>>,
-    /// Images that were made of its states.
-    images: Vec<(usize, u64)>,
-    used_at: Timestamp,
-    /// When it was used last, by a clock that is not set.
-    quiet_since: Instant,
-    /// From when on it may be saved again; nothing within as long as somebody is at it.
-    saving: Option<Option<Instant>>,
-}
-
 /// A state that several kernels were forked from.
 pub(super) struct Root {
     pub id: CheckpointId,
@@ -107,12 +83,6 @@ pub(super) struct Weight {
     pub own: u64,
     /// Together with others: what tells it from other such things, and its bytes.
     pub shared: Vec<(usize, u64)>,
-}
-
-/// The state behind a cell.
-pub(super) struct Behind {
-    pub info: CheckpointInfo,
-    pub checkpoint: Checkpoint,
 }
 
 /// What a kernel was when it was saved.
@@ -215,7 +185,7 @@ impl Entry {
         let hot = now.hot.as_ref().map_or(0, |(kernel, _)| kernel.checkpoint().delta_pages() as u64 * PAGE_BYTES);
         let mut shared = now.images.clone();
         shared.extend(now.root.as_ref().map(|root| (Arc::as_ptr(root) as usize, root.bytes)));
-        Weight { own: now.size_bytes.saturating_add(hot), shared }
+        Weight { own: now.held_bytes().saturating_add(hot), shared }
     }
 
     pub(super) fn is_hot(&self) -> bool {
@@ -360,7 +330,7 @@ impl Entry {
             now.revision += 1;
             now.size_bytes = now.size_bytes.saturating_add(size_bytes);
             now.checkpoint = Some(checkpoint.clone());
-            now.history.push_back(Behind { info, checkpoint });
+            now.history.push_back(Behind { info, checkpoint: Some(checkpoint) });
             while now.history.len() > MAX_CHECKPOINTS || now.size_bytes > most_bytes && now.history.len() > 1 {
                 gone.extend(now.forget_eldest());
             }
@@ -372,11 +342,12 @@ impl Entry {
         made
     }
 
-    /// Takes it to one of its checkpoints.
-    pub fn restore(&self, id: CheckpointId, _: &Turn) -> Result<(), ServiceError> {
+    /// Takes it to one of its checkpoints, which was read.
+    pub(super) fn restore(&self, id: CheckpointId, _: &Turn) -> Result<(), ServiceError> {
         let mut now = self.now();
         let found = now.history.iter().find(|behind| behind.info.id == id);
-        let checkpoint = found.ok_or(ServiceError::NotFound { what: "checkpoint" })?.checkpoint.clone();
+        let found = found.and_then(|behind| behind.checkpoint.clone());
+        let checkpoint = found.ok_or(ServiceError::NotFound { what: "checkpoint" })?;
         if now.hot.as_mut().is_some_and(|(kernel, _)| !kernel.go_to(&checkpoint)) {
             now.hot = None;
         }
@@ -423,6 +394,30 @@ impl Entry {
         drop(cold);
     }
 
+    /// Whether this checkpoint was not read since it woke.
+    pub(super) fn is_unread(&self, id: CheckpointId) -> bool {
+        self.now().history.iter().any(|behind| behind.info.id == id && behind.checkpoint.is_none())
+    }
+
+    /// States that were not read since it woke are there now; those that are not among them are forgotten.
+    pub(super) fn add_read(&self, states: &HashMap<CheckpointId, Checkpoint>, root: Option<Arc<Root>>) {
+        let mut now = self.now();
+        for behind in &mut now.history {
+            if behind.checkpoint.is_none() {
+                behind.checkpoint = states.get(&behind.info.id).cloned();
+            }
+        }
+        let all = now.history.len();
+        now.history.retain(|behind| behind.checkpoint.is_some());
+        if now.history.len() < all {
+            now.revision += 1;
+        }
+        if now.root.is_none() {
+            now.root = root;
+        }
+        now.count_anew();
+    }
+
     /// Forgets all that it knows.
     pub(super) fn die(&self, _: &Turn) {
         let mut now = self.now();
@@ -447,69 +442,6 @@ impl Entry {
     /// It was saved, or is to be tried again after so long.
     pub(super) fn end_saving(&self, again: Duration) {
         self.now().saving = Some(Some(Instant::now() + again));
-    }
-}
-
-impl Now {
-    fn touch(&mut self) {
-        (self.used_at, self.quiet_since) = (now_as_kept(), Instant::now());
-    }
-
-    pub(super) fn used_at(&self) -> Timestamp {
-        self.used_at
-    }
-
-    /// The checkpoint that it is at, if that is one that is kept.
-    pub(super) fn checkpoint_id(&self) -> Option<CheckpointId> {
-        self.head.filter(|head| self.history.iter().any(|behind| behind.info.id == *head))
-    }
-
-    pub(super) fn size_bytes(&self) -> u64 {
-        self.size_bytes
-    }
-
-    /// What the next checkpoint is counted against: the one before it in the history, wherever the kernel came from. So
-    /// whatever any of them holds is counted at least once.
-    fn last(&self) -> Option<&Checkpoint> {
-        let last = self.history.back().map(|behind| &behind.checkpoint);
-        last.or_else(|| self.root.as_ref().map(|root| &root.checkpoint))
-    }
-
-    /// Counts what all of its checkpoints take.
-    fn count_anew(&mut self) {
-        let mut before = self.root.as_ref().map(|root| root.checkpoint.clone());
-        let mut sum = 0_u64;
-        for Behind { info, checkpoint } in &mut self.history {
-            info.size_bytes = checkpoint.bytes_beyond(before.as_ref());
-            sum = sum.saturating_add(info.size_bytes);
-            before = Some(checkpoint.clone());
-        }
-        self.size_bytes = sum;
-        self.note_images();
-    }
-
-    /// Finds the images that its states lie over.
-    fn note_images(&mut self) {
-        let states = self.history.iter().map(|behind| &behind.checkpoint).chain(&self.checkpoint);
-        let mut images: Vec<_> = states.filter_map(Checkpoint::derived_image).collect();
-        images.sort_unstable();
-        images.dedup();
-        self.images = images;
-    }
-
-    /// Forgets the eldest checkpoint. What only that one held is given back.
-    fn forget_eldest(&mut self) -> Option<Checkpoint> {
-        let eldest = self.history.pop_front()?;
-        // What it shared with the next one counts there now.
-        let mut freed = eldest.info.size_bytes;
-        let root = self.root.clone();
-        if let Some(next) = self.history.front_mut() {
-            let size_bytes = next.checkpoint.bytes_beyond(root.as_ref().map(|root| &root.checkpoint));
-            freed = (freed.saturating_add(next.info.size_bytes)).saturating_sub(size_bytes);
-            next.info.size_bytes = size_bytes;
-        }
-        self.size_bytes = self.size_bytes.saturating_sub(freed);
-        Some(eldest.checkpoint)
     }
 }
 

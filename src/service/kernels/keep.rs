@@ -4,7 +4,7 @@
 //! become an object of their own, a *segment*, behind those that are there. Where the segments hold more that is
 //! forgotten than that is not, or are many, all is written anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ pub(super) const IMAGES: &str = "images";
 const MAX_SEGMENTS: usize = 24;
 /// States that were forgotten, and may still lie in the segments of a kernel with few others.
 const FEW_STATES: usize = 4;
+/// What a kernel knows is kept by itself, too, where all that it was takes so many times as much.
+const WORTH_IT: u64 = 2;
 /// That an image is in the object store is taken for granted for so long. (It is swept away when no kernel has begun in it,
 /// and it is older than a day.)
 const IMAGE_TRUSTED: Duration = Duration::from_secs(60 * 60);
@@ -43,6 +45,10 @@ pub(super) struct Kept {
     pub ids: Vec<CheckpointId>,
     /// The last of them, which the next segment goes on from.
     pub last: Option<Checkpoint>,
+    /// How many of the segments were not read when the kernel woke.
+    pub unread: usize,
+    /// The state that is kept by itself, too.
+    pub alone: Option<(CheckpointId, KernelSegment)>,
 }
 
 /// What is to be kept.
@@ -50,17 +56,20 @@ struct Wanted {
     revision: u64,
     head: Option<CheckpointId>,
     checkpoints: Vec<CheckpointInfo>,
-    /// The states, in the order in which they are kept.
+    /// The states, in the order in which they are kept, without those that were not read.
     states: Vec<(CheckpointId, Checkpoint)>,
     root: Option<Arc<Root>>,
+    /// What it knows, where that alone is much quicker to read than all that it was.
+    alone: Option<Checkpoint>,
     save: KernelSave,
 }
 
 impl Wanted {
     fn of(entry: &Entry, then: KernelState) -> Self {
         let now = entry.now();
-        let mut states: Vec<_> = now.history.iter().map(|behind| (behind.info.id, behind.checkpoint.clone())).collect();
-        let is_there = |id| states.iter().any(|(known, _)| *known == id);
+        let read = now.history.iter().filter_map(|behind| Some((behind.info.id, behind.checkpoint.clone()?)));
+        let mut states: Vec<_> = read.collect();
+        let is_there = |id| now.history.iter().any(|behind| behind.info.id == id);
         if let (Some(head), Some(checkpoint)) = (now.head, &now.checkpoint)
             && !is_there(head)
             && now.root.as_ref().is_none_or(|root| root.id != head)
@@ -73,6 +82,9 @@ impl Wanted {
         let (size_bytes, used_at) = (now.size_bytes(), now.used_at());
         let checkpoints = now.history.iter().map(|behind| behind.info.clone()).collect();
         drop(now);
+        let all_bytes = root.as_ref().map_or(0, |root| root.bytes).saturating_add(size_bytes);
+        let alone = checkpoint.clone().filter(|_| then == KernelState::Hibernated && !is_dead);
+        let alone = alone.filter(|alone| all_bytes > WORTH_IT.saturating_mul(alone.bytes_beyond(None)));
         let save = KernelSave {
             id: entry.id(),
             fence: entry.fence,
@@ -87,8 +99,9 @@ impl Wanted {
             kept_segments: 0,
             new_segments: Vec::new(),
             shared: None,
+            alone: None,
         };
-        Self { revision, head, checkpoints, states, root, save }
+        Self { revision, head, checkpoints, states, root, alone, save }
     }
 }
 
@@ -114,17 +127,28 @@ impl Kernels {
     }
 
     async fn save_as(&self, entry: &Arc<Entry>, kept: &mut Kept, then: KernelState) -> Result<(), SaveError> {
-        let shared = Arc::clone(entry);
-        let wanted = off_the_server_threads(move || Wanted::of(&shared, then)).await?;
-        let Wanted { revision, head, checkpoints, states, root, mut save } = wanted;
-        let is_kept = revision == entry.kept_revision.load(Ordering::Acquire);
-        if is_kept && !save.released {
+        let mut wanted = wanted_of(entry, then).await?;
+        let is_kept = wanted.revision == entry.kept_revision.load(Ordering::Acquire);
+        if is_kept && !wanted.save.released {
             return Ok(());
         }
-        let mut next = if save.state == KernelState::Dead || is_outdated(kept, &states, root.is_some()) {
+        let mut is_anew = is_outdated(kept, &wanted);
+        if is_anew && entry.now().is_unread() {
+            self.read_rest(entry, kept).await?;
+            wanted = wanted_of(entry, then).await?;
+            is_anew = is_outdated(kept, &wanted);
+        }
+        let Wanted { revision, head, checkpoints, states, root, alone, mut save } = wanted;
+        let mut next = if is_anew {
             Kept::default()
         } else {
-            Kept { segments: kept.segments.clone(), ids: kept.ids.clone(), last: kept.last.clone() }
+            Kept {
+                segments: kept.segments.clone(),
+                ids: kept.ids.clone(),
+                last: kept.last.clone(),
+                unread: kept.unread,
+                alone: kept.alone.clone(),
+            }
         };
         save.kept_segments = next.segments.len() as u64;
         if let Some((_, first)) = states.first() {
@@ -145,12 +169,25 @@ impl Kernels {
             (next.ids, next.last) = (vec![root.id], Some(root.checkpoint.clone()));
         }
         let new: Vec<_> = states.into_iter().filter(|(id, _)| !next.ids.contains(id)).collect();
-        if let Some((_, last)) = new.last().cloned() {
-            let (ids, states): (Vec<_>, Vec<_>) = new.into_iter().unzip();
-            save.new_segments.push(self.put(SEGMENTS, states, next.last.take()).await?);
-            next.ids.extend(ids);
-            next.last = Some(last);
-        }
+        let (ids, states): (Vec<_>, Vec<_>) = new.into_iter().unzip();
+        let (before, last) = (next.last.clone(), states.last().cloned());
+        next.ids.extend(ids);
+        next.last = last.or(next.last);
+        // Whoever reads it alone goes on from there.
+        next.alone = next.alone.filter(|(id, _)| head == Some(*id));
+        let alone = alone.filter(|_| next.alone.is_none() && head.is_some() && next.ids.last() == head.as_ref());
+        let new =
+            async { if states.is_empty() { Ok(None) } else { self.put(SEGMENTS, states, before).await.map(Some) } };
+        let alone = async {
+            match alone {
+                Some(alone) => self.put(SEGMENTS, vec![alone], None).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (new, alone) = tokio::join!(new, alone);
+        save.new_segments.extend(new?);
+        next.alone = alone?.zip(head).map(|(segment, id)| (id, segment)).or(next.alone);
+        save.alone = next.alone.as_ref().map(|(_, segment)| segment.clone());
         let places: HashMap<_, _> = next.ids.iter().zip(0_u64..).map(|(id, at)| (*id, at)).collect();
         let place = |id: &CheckpointId| places.get(id).copied();
         save.history = KernelHistory {
@@ -295,20 +332,30 @@ impl Kernels {
     }
 }
 
+async fn wanted_of(entry: &Arc<Entry>, then: KernelState) -> Result<Wanted, ServiceError> {
+    let entry = Arc::clone(entry);
+    off_the_server_threads(move || Wanted::of(&entry, then)).await
+}
+
 /// Whether what is kept is better written anew.
-fn is_outdated(kept: &Kept, states: &[(CheckpointId, Checkpoint)], has_root: bool) -> bool {
-    let wanted = states.iter().filter(|(id, _)| kept.ids.contains(id)).count() + usize::from(has_root);
+fn is_outdated(kept: &Kept, wanted: &Wanted) -> bool {
+    if wanted.save.state == KernelState::Dead {
+        return true;
+    }
+    let named: HashSet<_> = wanted.checkpoints.iter().map(|info| info.id).chain(wanted.head).collect();
+    let root = wanted.root.as_ref().map(|root| root.id);
+    let stays = kept.ids.iter().filter(|id| named.contains(id) || root == Some(**id)).count();
     // What lies there is not known one by one (it was read by nobody), or it began elsewhere: nothing goes on from it.
     let is_of_others = kept.ids.is_empty() && !kept.segments.is_empty();
-    let (last, first) = (kept.last.as_ref(), states.first());
+    let (last, first) = (kept.last.as_ref(), wanted.states.first());
     let began_elsewhere = last.zip(first).is_some_and(|(last, (_, first))| !last.began_with(first));
     // After a restart nothing of it is wanted: it does not stay until there is more.
-    let is_over = wanted == 0 && !kept.ids.is_empty();
+    let is_over = stays == 0 && !kept.ids.is_empty();
     if is_of_others || began_elsewhere || is_over {
         return true;
     }
-    let forgotten = kept.ids.len().saturating_sub(wanted);
-    kept.segments.len() >= MAX_SEGMENTS || forgotten > states.len() + FEW_STATES
+    let forgotten = kept.ids.len().saturating_sub(stays);
+    kept.segments.len() >= MAX_SEGMENTS || forgotten > named.len() + FEW_STATES
 }
 
 /// Why a kernel could not be kept.

@@ -97,7 +97,7 @@ impl Kernels {
     }
 
     /// Tells that a kernel went back to a checkpoint.
-    pub(crate) fn tell_restored(&self, entry: &Entry, checkpoint_id: CheckpointId) {
+    pub(super) fn tell_restored(&self, entry: &Entry, checkpoint_id: CheckpointId) {
         self.feeds().tell(entry.id(), || KernelEvent::Restored { checkpoint_id });
         self.tell_state(entry);
     }

@@ -1,6 +1,6 @@
 //! Taking kernels that no server holds, and waking them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use super::entry::{Beginning, Behind, Birth, Entry, Root, Woken};
 use super::keep::{FORKS, IMAGES, Kept};
 use crate::backend::wasm::vfs::BadFs;
 use crate::backend::wasm::{Checkpoint, Digest, Ground, WakeError};
-use crate::domain::{CheckpointId, KernelEvent, KernelHistory, KernelId, KernelSegment, KernelState, UserId};
+use crate::domain::{
+    CheckpointId, KernelAtRest, KernelEvent, KernelHistory, KernelId, KernelSegment, KernelState, UserId,
+};
 use crate::service::{ServiceError, off_the_server_threads};
 use crate::store::{KernelSave, KernelTake, ObjectError, Reach};
 
@@ -107,6 +109,7 @@ impl Kernels {
             kept_segments: rest.segments.len() as u64,
             new_segments: Vec::new(),
             shared: None,
+            alone: rest.alone.clone(),
         };
         let given = match self.server().await {
             Ok(server) => self.0.database.save_kernel(&server, &save).await.map(drop).map_err(ServiceError::from),
@@ -131,8 +134,10 @@ impl Kernels {
             let entry = Entry::start(&self.0.service, (info.id, taken.fence), birth, beginning).await?;
             *entry.kept.lock().await = Kept { segments: rest.segments.clone(), ..Kept::default() };
             entry
+        } else if let Some(state) = self.last_alone(taken, &beginning).await {
+            self.entry_of_last(taken, birth, beginning, state)
         } else {
-            match self.states(taken, &beginning).await {
+            match self.states(&rest.segments, &rest.image, &beginning).await {
                 Ok(states) if !is_dead => self.entry_of(taken, birth, beginning, states),
                 Ok(_) => Entry::new(info.id, nothing(taken, birth, beginning)),
                 Err(CannotWake::Service(error)) => return Err(error),
@@ -172,6 +177,79 @@ impl Kernels {
         Ok(entry)
     }
 
+    /// The state that a kernel is in, where that is kept by itself: all others can wait until somebody asks for them.
+    async fn last_alone(&self, taken: &KernelTake, beginning: &Beginning) -> Option<Checkpoint> {
+        let KernelAtRest { alone, segments, history, image, .. } = &taken.rest;
+        // What comes next goes on from it, so it has to be the last one; it is shown as a checkpoint, too.
+        let last = count(segments).checked_sub(1);
+        let is_last = last.is_some() && history.head == last && history.checkpoints.last().map(|(at, _)| *at) == last;
+        let alone = alone.as_ref().filter(|_| is_last && taken.info.state != KernelState::Dead)?;
+        match self.states(std::slice::from_ref(alone), image, beginning).await {
+            Ok(mut states) => states.pop(),
+            Err(CannotWake::Service(error)) => {
+                tracing::warn!(%error, kernel = %taken.info.id, "the state of a kernel can't be had by itself");
+                None
+            }
+            Err(CannotWake::Lost(reason)) => {
+                tracing::warn!(reason, kernel = %taken.info.id, "the state of a kernel can't be read by itself");
+                None
+            }
+        }
+    }
+
+    fn entry_of_last(&self, taken: &KernelTake, birth: Birth, beginning: Beginning, state: Checkpoint) -> Entry {
+        let KernelAtRest { segments, history: saved, alone, .. } = &taken.rest;
+        let mut ids: Vec<_> = (0..count(segments)).map(|_| CheckpointId::new()).collect();
+        let mut history = VecDeque::new();
+        for (at, info) in &saved.checkpoints {
+            let at = usize::try_from(*at).unwrap_or(usize::MAX);
+            if let Some(id) = ids.get_mut(at) {
+                *id = info.id;
+                history.push_back(Behind { info: info.clone(), checkpoint: None });
+            }
+        }
+        if let Some(last) = history.back_mut() {
+            last.checkpoint = Some(state.clone());
+        }
+        let (head, checkpoint) = (ids.last().copied(), Some(state));
+        let root = segments.first().and_then(|first| self.known_root(&first.object_key));
+        let kept = Kept {
+            segments: segments.clone(),
+            ids,
+            last: checkpoint.clone(),
+            unread: segments.len(),
+            alone: head.zip(alone.clone()),
+        };
+        let (fence, used_at) = (taken.fence, taken.info.last_used_at);
+        Entry::new(taken.info.id, Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept })
+    }
+
+    /// Reads the states that were left where they are when a kernel woke. Those that can't be read any more are forgotten:
+    /// the kernel goes on from the one that it is in.
+    ///
+    /// # Errors
+    /// The object store's or the host's: they may be there later.
+    pub(super) async fn read_rest(&self, entry: &Entry, kept: &mut Kept) -> Result<(), ServiceError> {
+        let beginning = entry.now().beginning.clone();
+        let image = entry.state()?.image_digest().to_string();
+        let unread = kept.segments.get(..kept.unread).unwrap_or_default();
+        match self.states(unread, &image, &beginning).await {
+            Ok(states) => {
+                let root = self.root_of(unread, &mut kept.ids, &states);
+                entry.add_read(&kept.ids.iter().copied().zip(states).collect(), root);
+            }
+            Err(CannotWake::Service(error)) => return Err(error),
+            Err(CannotWake::Lost(reason)) => {
+                tracing::error!(kernel = %entry.id(), reason, "checkpoints of a kernel can't be read: they are gone");
+                entry.add_read(&HashMap::new(), None);
+                // So all that is left is written anew.
+                kept.ids.clear();
+            }
+        }
+        kept.unread = 0;
+        Ok(())
+    }
+
     fn entry_of(&self, taken: &KernelTake, birth: Birth, beginning: Beginning, states: Vec<Checkpoint>) -> Entry {
         let KernelHistory { head, checkpoints } = &taken.rest.history;
         let mut ids: Vec<_> = states.iter().map(|_| CheckpointId::new()).collect();
@@ -180,14 +258,15 @@ impl Kernels {
             let at = usize::try_from(*at).unwrap_or(usize::MAX);
             if let (Some(id), Some(state)) = (ids.get_mut(at), states.get(at)) {
                 *id = info.id;
-                history.push_back(Behind { info: info.clone(), checkpoint: state.clone() });
+                history.push_back(Behind { info: info.clone(), checkpoint: Some(state.clone()) });
             }
         }
         let root = self.root_of(&taken.rest.segments, &mut ids, &states);
         let head = head.and_then(|head| usize::try_from(head).ok());
         let checkpoint = head.and_then(|head| states.get(head)).cloned();
         let head = head.and_then(|head| ids.get(head)).copied();
-        let kept = Kept { segments: taken.rest.segments.clone(), ids, last: states.last().cloned() };
+        let (segments, last) = (taken.rest.segments.clone(), states.last().cloned());
+        let kept = Kept { segments, ids, last, ..Kept::default() };
         let (fence, used_at) = (taken.fence, taken.info.last_used_at);
         Entry::new(taken.info.id, Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept })
     }
@@ -220,17 +299,21 @@ impl Kernels {
         self.0.roots.lock().unwrap_or_else(PoisonError::into_inner).get(key).and_then(Weak::upgrade)
     }
 
-    /// The states that a kernel's segments hold.
-    async fn states(&self, taken: &KernelTake, beginning: &Beginning) -> Result<Vec<Checkpoint>, CannotWake> {
-        let rest = &taken.rest;
-        if rest.segments.is_empty() {
+    /// The states that segments of a kernel hold.
+    async fn states(
+        &self,
+        segments: &[KernelSegment],
+        image: &str,
+        beginning: &Beginning,
+    ) -> Result<Vec<Checkpoint>, CannotWake> {
+        if segments.is_empty() {
             return Err(CannotWake::Lost("the server that held it ended before it was saved".to_owned()));
         }
         // One holds all that it wakes in memory before anybody can give way.
         let _turn = self.0.waking.acquire().await;
-        let ground = self.ground(&rest.image, beginning).await?;
+        let ground = self.ground(image, beginning).await?;
         let mut states: Vec<Checkpoint> = Vec::new();
-        for segment in &rest.segments {
+        for segment in segments {
             let digest: Digest = digest(&segment.digest)?;
             let bytes = self.0.objects.get(&segment.object_key, segment.size_bytes).await?;
             // States that forks share are there once, where one of them is awake.
@@ -263,6 +346,11 @@ impl Kernels {
         let base = beginning.base.clone();
         Ok(off_the_server_threads(move || sandbox.ground_of(base.as_ref(), &bytes, digest)).await??)
     }
+}
+
+/// How many states segments hold.
+fn count(segments: &[KernelSegment]) -> u64 {
+    segments.iter().map(|segment| segment.states).fold(0, u64::saturating_add)
 }
 
 fn digest(text: &str) -> Result<Digest, CannotWake> {

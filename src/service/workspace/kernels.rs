@@ -175,8 +175,7 @@ impl Workspace {
         request: RestoreKernel,
     ) -> Result<KernelInfo, ServiceError> {
         let (entry, turn) = self.turn_in_kernel(user, id).await?;
-        entry.restore(request.checkpoint_id, &turn)?;
-        self.0.kernels.tell_restored(&entry, request.checkpoint_id);
+        self.0.kernels.restore(&entry, request.checkpoint_id, &turn).await?;
         Ok(entry.info())
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{KernelError, Reach, add_segments, columns, keep_packages, keys_of, read, room, unnamed};
+use super::{ALONE, KernelError, Reach, add_segments, columns, keep_packages, keys_of, read, room, unnamed};
 use crate::domain::{
     CheckpointId, KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState,
     QuotaExceeded, UserId,
@@ -56,6 +56,8 @@ pub struct KernelSave {
     pub new_segments: Vec<KernelSegment>,
     /// The object among these that was written for another kernel, which must name it at this moment.
     pub shared: Option<String>,
+    /// Its last state by itself, where it is kept so; another one than before is forgotten.
+    pub alone: Option<KernelSegment>,
 }
 
 /// What a save has changed.
@@ -123,23 +125,29 @@ impl Database {
             }
             None => None,
         };
-        let segments = sqlx::query(
-            "SELECT object_key, digest, size_bytes, states FROM kernel_segments WHERE kernel_id = $1 ORDER BY number",
+        let select = sqlx::query(
+            "SELECT number, object_key, digest, size_bytes, states FROM kernel_segments WHERE kernel_id = $1
+            ORDER BY number",
         );
-        let segments = segments.bind(id.to_string()).fetch_all(write.on()).await?;
-        let segments = segments.iter().map(|row| {
-            Ok(KernelSegment {
+        let (mut segments, mut alone) = (Vec::new(), None);
+        for row in select.bind(id.to_string()).fetch_all(write.on()).await? {
+            let segment = KernelSegment {
                 object_key: row.text("object_key")?,
                 digest: row.text("digest")?,
                 size_bytes: row.count("size_bytes")?,
                 states: row.count("states")?,
-            })
-        });
+            };
+            match row.int("number")? {
+                ALONE => alone = Some(segment),
+                _ => segments.push(segment),
+            }
+        }
         let rest = KernelAtRest {
             image: row.text("image")?,
             packages,
             history: row.json("history")?,
-            segments: segments.collect::<Result<_, StoreError>>()?,
+            segments: segments,
+            alone,
         };
         let taken = KernelTake { user, info: read(&row)?, rest, fence: row.int("fence")? };
         write.commit().await?;
@@ -185,9 +193,11 @@ impl Database {
             }
         }
         let before = keys_of(&mut write, save.id).await?;
-        let delete = sqlx::query("DELETE FROM kernel_segments WHERE kernel_id = $1 AND number >= $2");
-        let gone = delete.bind(save.id.to_string()).bind(number(save.kept_segments)).execute(write.on()).await?;
-        add_segments(&mut write, save.id, save.kept_segments, &save.new_segments).await?;
+        let delete = sqlx::query("DELETE FROM kernel_segments WHERE kernel_id = $1 AND (number >= $2 OR number = $3)");
+        let delete = delete.bind(save.id.to_string()).bind(number(save.kept_segments)).bind(ALONE);
+        let gone = delete.execute(write.on()).await?;
+        add_segments(&mut write, save.id, number(save.kept_segments), &save.new_segments).await?;
+        add_segments(&mut write, save.id, ALONE, save.alone.as_slice()).await?;
         let sum = sqlx::query(
             "UPDATE kernels SET stored_bytes = (SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT)
                 FROM kernel_segments WHERE kernel_id = $1)

@@ -21,13 +21,13 @@ const LOOK: &str =
 const SEEN: &str = "one two  2 unlinked 499500 ['log']\n";
 
 impl Notebook {
-    async fn hibernate(&self, kernel: &str) -> Value {
+    pub(super) async fn hibernate(&self, kernel: &str) -> Value {
         let info = self.post(kernel, "hibernate", json!({})).await.json();
         assert_eq!((info["state"].as_str(), info["saved"].as_bool()), (Some("hibernated"), Some(true)), "{info}");
         info
     }
 
-    fn objects(&self) -> Vec<PathBuf> {
+    pub(super) fn objects(&self) -> Vec<PathBuf> {
         files(&self.app.data_dir.path().join("objects/kernels"))
     }
 }
