@@ -20,6 +20,7 @@ mod publication;
 mod render;
 mod schedule;
 mod text_enum;
+mod tier;
 mod user;
 mod watch;
 
@@ -45,7 +46,10 @@ pub use kernel::{
     CheckpointInfo, Completion, Inspection, KernelAtRest, KernelHistory, KernelInfo, KernelPackages, KernelPolicy,
     KernelSegment, KernelState,
 };
-pub use limits::{LimitError, Limits, LimitsRequest};
+pub use limits::{
+    CPU_SHARE, LimitError, Limits, LimitsPatch, LimitsRequest, MAX_DISK_BYTES, MAX_FUEL, MAX_MEMORY_BYTES,
+    MAX_OUTPUT_BYTES, MAX_WALL_MS, MIN_MEMORY_BYTES, OPEN_FILES,
+};
 pub use lockfile::{LockedPackage, LockedWheel, Lockfile};
 pub use outcome::Outcome;
 pub use output::{MimeBundle, Output, StreamName};
@@ -54,5 +58,6 @@ pub use publication::{BadPublicToken, LastRender, PublicToken, Publication};
 pub use render::{RenderPolicy, RenderSegment};
 pub use schedule::{BadCronExpression, BadTimeZone, CronExpression, Schedule, TimeZoneName};
 pub use text_enum::UnknownWord;
-pub use user::{ApiKey, QuotaExceeded, QuotaKind, Quotas, Role, Tier, User};
+pub use tier::{Grant, Overrides, QuotaExceeded, QuotaKind, Quotas, Tier, TierError, Traffic};
+pub use user::{ApiKey, Role, User};
 pub use watch::{DocumentEvent, DocumentStatus, KernelEvent, KernelStatus, RenderSummary, etag_of};

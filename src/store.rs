@@ -30,6 +30,7 @@ mod renders;
 mod rows;
 mod schedules;
 mod servers;
+mod tiers;
 mod transaction;
 mod url;
 mod users;

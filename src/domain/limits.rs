@@ -51,7 +51,120 @@ pub struct LimitsRequest {
 }
 
 /// Less memory than this starts no interpreter.
-const MIN_MEMORY_BYTES: u64 = 64 << 20;
+pub const MIN_MEMORY_BYTES: u64 = 64 << 20;
+/// A 32-bit address reaches no further.
+pub const MAX_MEMORY_BYTES: u64 = 4 << 30;
+/// wasmtime counts fuel in an `i64`.
+pub const MAX_FUEL: u64 = i64::MAX as u64;
+/// A day, in milliseconds.
+pub const MAX_WALL_MS: u64 = 86_400_000;
+/// Output is kept in memory.
+pub const MAX_OUTPUT_BYTES: u64 = 1 << 30;
+/// So many files a kernel needs to begin, and so many can be.
+pub const OPEN_FILES: std::ops::RangeInclusive<u32> = 8..=65_536;
+/// Databases count no further.
+pub const MAX_DISK_BYTES: u64 = u64::MAX >> 1;
+/// Less is hardly any progress; a kernel has one thread. (A tier may say more: other backends have more threads.)
+pub const CPU_SHARE: std::ops::RangeInclusive<f64> = 0.01..=64.0;
+
+/// Limits some of which are said: for those that are different than others'.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsPatch {
+    /// [`Limits::fuel`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// [`Limits::memory_bytes`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// [`Limits::wall_ms`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u64>,
+    /// [`Limits::output_bytes`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_bytes: Option<u64>,
+    /// [`Limits::cpu_share`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_share: Option<f64>,
+    /// [`Limits::open_files`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u32>,
+    /// [`Limits::disk_bytes`]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+}
+
+impl LimitsPatch {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether there can be such limits.
+    ///
+    /// # Errors
+    /// The first that can't.
+    pub fn check(&self) -> Result<(), LimitError> {
+        Limits::default().with(self).check()
+    }
+}
+
+impl Limits {
+    /// These, with what is different.
+    #[must_use]
+    pub fn with(&self, different: &LimitsPatch) -> Self {
+        Self {
+            fuel: different.fuel.unwrap_or(self.fuel),
+            memory_bytes: different.memory_bytes.unwrap_or(self.memory_bytes),
+            wall_ms: different.wall_ms.unwrap_or(self.wall_ms),
+            output_bytes: different.output_bytes.unwrap_or(self.output_bytes),
+            cpu_share: different.cpu_share.unwrap_or(self.cpu_share),
+            open_files: different.open_files.unwrap_or(self.open_files),
+            disk_bytes: different.disk_bytes.unwrap_or(self.disk_bytes),
+        }
+    }
+
+    /// The lower of each.
+    #[must_use]
+    pub fn at_most(&self, ceiling: &Self) -> Self {
+        Self {
+            fuel: self.fuel.min(ceiling.fuel),
+            memory_bytes: self.memory_bytes.min(ceiling.memory_bytes),
+            wall_ms: self.wall_ms.min(ceiling.wall_ms),
+            output_bytes: self.output_bytes.min(ceiling.output_bytes),
+            cpu_share: self.cpu_share.min(ceiling.cpu_share),
+            open_files: self.open_files.min(ceiling.open_files),
+            disk_bytes: self.disk_bytes.min(ceiling.disk_bytes),
+        }
+    }
+
+    /// The highest that can be.
+    pub fn highest() -> Self {
+        Self {
+            fuel: MAX_FUEL,
+            memory_bytes: MAX_MEMORY_BYTES,
+            wall_ms: MAX_WALL_MS,
+            output_bytes: MAX_OUTPUT_BYTES,
+            cpu_share: *CPU_SHARE.end(),
+            open_files: *OPEN_FILES.end(),
+            disk_bytes: MAX_DISK_BYTES,
+        }
+    }
+
+    /// Whether there can be such limits.
+    ///
+    /// # Errors
+    /// The first that can't.
+    pub fn check(&self) -> Result<(), LimitError> {
+        between("fuel", self.fuel, 1, MAX_FUEL)?;
+        between("memory_bytes", self.memory_bytes, MIN_MEMORY_BYTES, MAX_MEMORY_BYTES)?;
+        between("wall_ms", self.wall_ms, 1, MAX_WALL_MS)?;
+        between("output_bytes", self.output_bytes, 1, MAX_OUTPUT_BYTES)?;
+        between("open_files", self.open_files, *OPEN_FILES.start(), *OPEN_FILES.end())?;
+        between("disk_bytes", self.disk_bytes, 0, MAX_DISK_BYTES)?;
+        between("cpu_share", self.cpu_share, *CPU_SHARE.start(), *CPU_SHARE.end()).map(drop)
+    }
+}
 
 /// A requested limit that lies outside what the caller may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,11 +173,19 @@ pub struct LimitError {
     /// The field's name.
     pub field: &'static str,
     /// The least value that can be asked for.
-    pub min: u64,
-    /// The caller's own limit.
-    pub max: u64,
+    pub min: String,
+    /// The most: the caller's own limit, or what can be at all.
+    pub max: String,
     /// What was asked for.
-    pub asked: u64,
+    pub asked: String,
+}
+
+/// A limit between two others.
+fn between<T: PartialOrd + ToString>(field: &'static str, asked: T, min: T, max: T) -> Result<T, LimitError> {
+    if asked >= min && asked <= max {
+        return Ok(asked);
+    }
+    Err(LimitError { field, min: min.to_string(), max: max.to_string(), asked: asked.to_string() })
 }
 
 impl LimitsRequest {
@@ -85,8 +206,7 @@ impl LimitsRequest {
     pub fn within(&self, ceiling: &Limits) -> Result<Limits, LimitError> {
         let pick = |field, asked: Option<u64>, min, max| match asked {
             None => Ok(max),
-            Some(asked) if (min..=max).contains(&asked) => Ok(asked),
-            Some(asked) => Err(LimitError { field, min, max, asked }),
+            Some(asked) => between(field, asked, min, max),
         };
         Ok(Limits {
             fuel: pick("fuel", self.fuel, 1, ceiling.fuel)?,

@@ -4,7 +4,7 @@
 //! other, on every server. So quotas are exact, and a version that was read in a transaction is still the one that is
 //! written over.
 //!
-//! [`lock_user`]: super::users::lock_user
+//! [`lock_user`]: super::tiers::lock_user
 
 mod bin;
 mod files;

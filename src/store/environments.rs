@@ -10,8 +10,8 @@ use super::Database;
 use super::error::{StoreError, is_duplicate};
 use super::jobs::LeaseLost;
 use super::rows::{Columns as _, json, micros, now};
+use super::tiers::lock_user;
 use super::transaction::Write;
-use super::users::lock_user;
 use crate::domain::{
     BackendKind, Environment, EnvironmentId, EnvironmentName, EnvironmentStatus, Lockfile, QuotaExceeded, QuotaKind,
     UserId,

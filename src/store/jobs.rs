@@ -14,8 +14,8 @@ use sqlx::any::AnyRow;
 use super::Database;
 use super::error::StoreError;
 use super::rows::{Columns as _, clean, json, micros, now, number};
+use super::tiers::lock_user;
 use super::transaction::Write;
-use super::users::lock_user;
 use crate::domain::{EnvironmentId, Job, JobEvent, JobId, JobState, Page, PageRequest, UserId};
 
 pub use objects::JobObject;

@@ -14,11 +14,11 @@ use super::Database;
 use super::error::StoreError;
 use super::rows::{Columns as _, json, micros, number};
 use super::servers::Server;
+use super::tiers::{lock_user, quotas_of};
 use super::transaction::Write;
-use super::users::lock_user;
 use crate::domain::{
     KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState, Page, PageRequest,
-    QuotaExceeded, QuotaKind, Quotas, UserId,
+    QuotaExceeded, QuotaKind, UserId,
 };
 pub use hold::{Asked, KernelSave, KernelSaved, KernelTake};
 
@@ -171,13 +171,10 @@ impl Database {
 
 /// Where the kernels of a user take more than the tier allows: how much. What forks share counts once.
 async fn room(connection: &mut AnyConnection, user: UserId) -> Result<Option<QuotaExceeded>, StoreError> {
-    let row = sqlx::query(
-        "SELECT t.quotas, (SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) FROM kernels WHERE user_id = $1) AS bytes
-        FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = $1",
-    );
-    let row = row.bind(user.to_string()).fetch_optional(&mut *connection).await?;
-    let row = row.ok_or(StoreError::Missing { what: "user" })?;
-    let (quotas, at_most): (Quotas, u64) = (row.json("quotas")?, row.count("bytes")?);
+    let quotas = quotas_of(connection, user).await?;
+    let sum =
+        sqlx::query("SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) AS bytes FROM kernels WHERE user_id = $1");
+    let at_most = sum.bind(user.to_string()).fetch_one(&mut *connection).await?.count("bytes")?;
     // Most often that is little, and what forks share need not be told apart.
     if at_most <= quotas.kernel_bytes {
         return Ok(None);

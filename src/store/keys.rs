@@ -16,8 +16,9 @@ use sqlx::any::AnyRow;
 use super::Database;
 use super::error::{StoreError, is_duplicate};
 use super::rows::{Columns as _, clean, micros, now};
+use super::tiers::lock_user;
 use super::transaction::Lock;
-use super::users::{NewUser, columns as user_columns, found, insert_user, lock_user, read_user};
+use super::users::{NewUser, columns as user_columns, found, insert_user, read_user};
 use crate::domain::{ApiKey, KeyId, Role, User, UserId};
 
 /// What a key's text begins with: leaked keys are found by it.

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(&str, &str)] = migrations![
     "0007_schedules",
     "0008_publications",
     "0009_renders",
+    "0010_tiers",
 ];
 
 impl Database {

@@ -14,8 +14,8 @@ use sqlx::any::AnyRow;
 use super::Database;
 use super::error::StoreError;
 use super::rows::{Columns as _, json, micros, now, number, placeholders};
+use super::tiers::lock_user;
 use super::transaction::Write;
-use super::users::lock_user;
 use crate::domain::{RenderSegment, SegmentId, UserId};
 
 /// Cells that are asked for, or written, in one statement.

@@ -12,8 +12,8 @@ use super::Database;
 use super::documents::summary_in;
 use super::error::StoreError;
 use super::rows::{Columns as _, micros, now, number};
+use super::tiers::lock_user;
 use super::transaction::Write;
-use super::users::lock_user;
 use crate::domain::{
     CronExpression, DocumentId, EnvironmentId, JobState, Page, PageRequest, Schedule, ScheduleId, TimeZoneName, UserId,
 };

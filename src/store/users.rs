@@ -1,13 +1,14 @@
-//! Users and tiers.
+//! Users.
 
 use jiff::Timestamp;
 use sqlx::any::AnyRow;
 
 use super::Database;
 use super::error::StoreError;
-use super::rows::{Columns as _, clean, json, micros, now, number};
+use super::rows::{Columns as _, clean, micros, now, number};
+use super::tiers::require_tier;
 use super::transaction::Write;
-use crate::domain::{Page, PageRequest, Quotas, Role, Tier, User, UserId};
+use crate::domain::{Page, PageRequest, Role, User, UserId};
 
 /// The columns that [`read_user`] reads, of the table `users u`.
 macro_rules! columns {
@@ -18,7 +19,7 @@ macro_rules! columns {
 pub(super) use columns;
 
 /// Names and addresses are not longer.
-const MAX_TEXT_BYTES: usize = 320;
+pub(super) const MAX_TEXT_BYTES: usize = 320;
 
 /// A user to be made.
 #[derive(Debug, Clone)]
@@ -68,18 +69,6 @@ impl Database {
         Ok(Page { items: rows.iter().map(read_user).collect::<Result<_, _>>()?, total, request })
     }
 
-    /// Gives a user another tier. It holds from the next question on.
-    ///
-    /// # Errors
-    /// There is no such user, or no such tier.
-    pub async fn set_tier(&self, user: UserId, tier: &str) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
-        require_tier(&mut write, tier).await?;
-        let update = sqlx::query("UPDATE users SET tier = $2 WHERE id = $1").bind(user.to_string()).bind(tier);
-        found("user", update.execute(write.on()).await?.rows_affected())?;
-        write.commit().await
-    }
-
     /// Shuts a user out from `since` on, or lets them in again.
     ///
     /// # Errors
@@ -89,43 +78,6 @@ impl Database {
         let update = sqlx::query("UPDATE users SET suspended_at = $2 WHERE id = $1");
         let update = update.bind(user.to_string()).bind(since.map(micros));
         found("user", update.execute(write.on()).await?.rows_affected())?;
-        write.commit().await
-    }
-
-    /// All tiers, by name.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn tiers(&self) -> Result<Vec<Tier>, StoreError> {
-        let rows = sqlx::query("SELECT name, quotas, limits FROM tiers ORDER BY name").fetch_all(self.pool()).await?;
-        rows.iter().map(read_tier).collect()
-    }
-
-    /// The tier of a user.
-    ///
-    /// # Errors
-    /// There is no such user.
-    pub async fn tier_of(&self, user: UserId) -> Result<Tier, StoreError> {
-        let row = sqlx::query(
-            "SELECT t.name, t.quotas, t.limits FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = $1",
-        );
-        let row = row.bind(user.to_string()).fetch_optional(self.pool()).await?;
-        read_tier(&row.ok_or(StoreError::Missing { what: "user" })?)
-    }
-
-    /// Changes what a tier's users may have, or adds a tier.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn put_tier(&self, tier: &Tier) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
-        let insert = sqlx::query(
-            "INSERT INTO tiers (name, quotas, limits) VALUES ($1, $2, $3)
-            ON CONFLICT (name) DO UPDATE SET quotas = excluded.quotas, limits = excluded.limits",
-        );
-        let insert = insert.bind(clean(&tier.name, MAX_TEXT_BYTES));
-        let insert = insert.bind(json(&tier.quotas)?).bind(json(&tier.limits)?);
-        insert.execute(write.on()).await?;
         write.commit().await
     }
 }
@@ -154,18 +106,6 @@ pub(super) async fn insert_user(write: &mut Write, new: &NewUser) -> Result<User
     Ok(user)
 }
 
-/// Holds the user's row to the end of the transaction, and tells what they may keep: no other transaction that asks
-/// this can come between the counting and the making of something.
-pub(super) async fn lock_user(write: &mut Write, user: UserId) -> Result<Quotas, StoreError> {
-    let select = write.dialect().pick(
-        "SELECT t.quotas FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = $1",
-        // Not FOR UPDATE: that would hold up everyone who adds a row that names the user.
-        "SELECT t.quotas FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = $1 FOR NO KEY UPDATE OF u",
-    );
-    let row = sqlx::query(select).bind(user.to_string()).fetch_optional(write.on()).await?;
-    row.ok_or(StoreError::Missing { what: "user" })?.json("quotas")
-}
-
 /// The user in a row that has the `columns!`.
 pub(super) fn read_user(row: &AnyRow) -> Result<User, StoreError> {
     Ok(User {
@@ -177,16 +117,6 @@ pub(super) fn read_user(row: &AnyRow) -> Result<User, StoreError> {
         created_at: row.time("user_created_at")?,
         suspended_at: row.maybe_time("suspended_at")?,
     })
-}
-
-fn read_tier(row: &AnyRow) -> Result<Tier, StoreError> {
-    Ok(Tier { name: row.text("name")?, quotas: row.json("quotas")?, limits: row.json("limits")? })
-}
-
-async fn require_tier(write: &mut Write, tier: &str) -> Result<(), StoreError> {
-    let row = sqlx::query("SELECT name FROM tiers WHERE name = $1").bind(clean(tier, MAX_TEXT_BYTES));
-    let row = row.fetch_optional(write.on()).await?;
-    row.map(|_| ()).ok_or(StoreError::Missing { what: "tier" })
 }
 
 /// Whether a statement found the row that it is about.

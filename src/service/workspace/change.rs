@@ -133,7 +133,7 @@ impl Workspace {
         (watch.events)(InstallEvent::Resolve);
         let new: BTreeSet<_> = addition.asked.iter().map(|asked| asked.name().clone()).collect();
         let kept: Vec<_> = requested(&contents).into_iter().filter(|asked| !new.contains(asked.name())).collect();
-        let quotas = self.0.database.tier_of(user).await?.quotas;
+        let quotas = self.0.database.grant(user, None).await?.quotas;
         let resolution = loop {
             let request = self.request(&contents, &kept, &addition, quotas.packages_per_environment);
             let error = match self.0.installer.resolve(request).await {

@@ -262,8 +262,8 @@ impl Workspace {
     fn keep_few_kernels(&self, user: UserId) {
         let this = self.clone();
         tokio::spawn(async move {
-            match this.0.database.tier_of(user).await {
-                Ok(tier) => this.0.kernels.keep_few(user, tier.quotas.live_kernels).await,
+            match this.0.database.grant(user, None).await {
+                Ok(grant) => this.0.kernels.keep_few(user, grant.quotas.live_kernels).await,
                 Err(error) => tracing::warn!(%error, "how many kernels may be in memory can't be read"),
             }
         });

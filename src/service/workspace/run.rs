@@ -98,7 +98,7 @@ impl Workspace {
             document::Needs::default()
         };
         if !needs.packages.is_empty() {
-            let quotas = self.0.database.tier_of(user).await?.quotas;
+            let quotas = self.0.database.grant(user, None).await?.quotas;
             let base = self.0.scripts.base(&self.0.service, &user.to_string(), &needs, &quotas, &|_| {}).await?;
             return Ok(Place { environment: None, base: Some(base) });
         }

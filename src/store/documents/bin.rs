@@ -8,8 +8,8 @@ use crate::domain::{Document, DocumentId, Quotas, UserId};
 use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, micros, now};
+use crate::store::tiers::lock_user;
 use crate::store::transaction::Write;
-use crate::store::users::lock_user;
 
 impl Database {
     /// Puts a document into the bin, if its version is among those expected, or whatever it is. A bin that holds as

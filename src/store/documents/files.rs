@@ -15,8 +15,8 @@ use crate::domain::{AttachedFile, DocumentId, FilePath, QuotaExceeded, QuotaKind
 use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, clean, micros, now, number, placeholders};
+use crate::store::tiers::lock_user;
 use crate::store::transaction::Write;
-use crate::store::users::lock_user;
 
 /// A document has no more files.
 const MAX_FILES: usize = 500;

@@ -8,8 +8,8 @@ use super::{DocumentError, NewDocument, check_count, check_environment, check_si
 use crate::domain::{Document, DocumentId, DocumentSummary, UserId};
 use crate::store::Database;
 use crate::store::rows::{json, micros, now, number};
+use crate::store::tiers::lock_user;
 use crate::store::transaction::Write;
-use crate::store::users::lock_user;
 
 impl Database {
     /// Makes a document.

@@ -13,7 +13,7 @@ use crate::domain::{DocumentId, PublicToken, QuotaExceeded, QuotaKind, UserId};
 use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, micros, now};
-use crate::store::users::lock_user;
+use crate::store::tiers::lock_user;
 
 /// A document that is published.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use crate::domain::{DocumentId, LastRender, UserId};
 use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, micros, number};
+use crate::store::tiers::lock_user;
 use crate::store::transaction::Write;
-use crate::store::users::lock_user;
 
 /// The columns that [`read`] reads, of the table `document_renders r`.
 macro_rules! columns {

@@ -9,8 +9,8 @@ use crate::domain::{Document, DocumentId, Quotas, Tag, UserId};
 use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, json, micros, now, number, placeholders};
+use crate::store::tiers::lock_user;
 use crate::store::transaction::Write;
-use crate::store::users::lock_user;
 
 /// Texts of a document that are kept; the eldest go.
 const MAX_VERSIONS: usize = 200;

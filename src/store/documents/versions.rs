@@ -9,7 +9,7 @@ use crate::domain::{Document, DocumentId, DocumentVersion, Page, PageRequest, Us
 use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, number};
-use crate::store::users::lock_user;
+use crate::store::tiers::lock_user;
 
 /// The text that a document had at version `$3`: a version that changed no text has the one before.
 const VERSION: &str = "SELECT v.version AS version, v.title AS title, v.render_format AS render_format,

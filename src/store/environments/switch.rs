@@ -13,6 +13,7 @@ use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::jobs::{Lease, end_job};
 use crate::store::rows::{Columns as _, json, micros, number, placeholders};
+use crate::store::tiers::read_quotas;
 use crate::store::transaction::Write;
 
 /// Rows of one statement: far below what either database takes.
@@ -145,10 +146,10 @@ impl Locked {
 
 async fn lock_environment(write: &mut Write, id: EnvironmentId) -> Result<Locked, EnvironmentError> {
     let select = write.dialect().pick(
-        "SELECT e.generation, e.package_count, e.total_size_bytes, t.quotas
+        "SELECT e.generation, e.package_count, e.total_size_bytes, t.quotas, u.overrides
         FROM environments e JOIN users u ON u.id = e.user_id JOIN tiers t ON t.name = u.tier
         WHERE e.id = $1 AND e.deleted_at IS NULL",
-        "SELECT e.generation, e.package_count, e.total_size_bytes, t.quotas
+        "SELECT e.generation, e.package_count, e.total_size_bytes, t.quotas, u.overrides
         FROM environments e JOIN users u ON u.id = e.user_id JOIN tiers t ON t.name = u.tier
         WHERE e.id = $1 AND e.deleted_at IS NULL FOR NO KEY UPDATE OF e",
     );
@@ -158,7 +159,7 @@ async fn lock_environment(write: &mut Write, id: EnvironmentId) -> Result<Locked
         generation: row.count("generation")?,
         package_count: row.count("package_count")?,
         total_size_bytes: row.count("total_size_bytes")?,
-        quotas: row.json("quotas")?,
+        quotas: read_quotas(&row)?,
     })
 }
 

@@ -11,8 +11,8 @@ use crate::store::Database;
 use crate::store::documents::{StoredFile, summary_in};
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, micros, now, number};
+use crate::store::tiers::lock_user;
 use crate::store::transaction::Write;
-use crate::store::users::lock_user;
 
 /// An object of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::store::documents::summary_in;
 use crate::store::error::StoreError;
 use crate::store::jobs::{hold_files, insert_job};
 use crate::store::rows::{Columns as _, clean, micros, now};
+use crate::store::tiers::lock_user;
 use crate::store::transaction::Write;
-use crate::store::users::lock_user;
 use crate::store::{Database, JobError, NewJob};
 
 /// A schedule that came to nothing so often in a row is disabled.

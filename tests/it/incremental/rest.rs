@@ -212,7 +212,7 @@ async fn what_is_damaged_runs_anew(at: TestDatabase) {
 async fn the_tier_and_the_time_bound_it(at: TestDatabase) {
     let mut editor = Forgetful::new(at).await;
     let fill = |number: usize| format!("import random\nrandom.seed({number}); x = random.randbytes(400_000)");
-    let free = editor.database.tier_of(editor.user).await.unwrap().quotas;
+    let free = editor.database.grant(editor.user, None).await.unwrap().quotas;
     set_quotas(&editor.database, pymd::domain::Quotas { checkpoint_bytes: 3_000_000, ..free }).await;
     for number in 0..8 {
         editor.render(&[&fill(number)]).await;

@@ -54,9 +54,9 @@ async fn a_tier_changes_for_its_users_at_once(at: TestDatabase) {
     let user = new_user(&database).await;
     let quotas = Quotas { environments: 7, packages_per_environment: 8, environment_bytes: 9, ..Quotas::default() };
     set_quotas(&database, quotas).await;
-    assert_eq!(database.tier_of(user.id).await.unwrap().quotas, quotas);
+    assert_eq!(database.grant(user.id, None).await.unwrap().quotas, quotas);
     database.set_tier(user.id, "PRO").await.unwrap();
-    assert_eq!(database.tier_of(user.id).await.unwrap().name, "PRO");
+    assert_eq!(database.grant(user.id, None).await.unwrap().tier, "PRO");
 }
 
 async fn lists_come_in_pages(at: TestDatabase) {
