@@ -14,6 +14,7 @@ mod jobs;
 mod kernels;
 mod last_render;
 mod packages;
+mod patience;
 mod publications;
 mod render_events;
 mod render_jobs;

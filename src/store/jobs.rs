@@ -19,6 +19,7 @@ use super::users::lock_user;
 use crate::domain::{EnvironmentId, Job, JobEvent, JobId, JobState, Page, PageRequest, UserId};
 
 pub use objects::JobObject;
+use objects::free_objects;
 pub(super) use objects::hold_files;
 pub(super) use work::end_job;
 pub use work::{Expired, Lease, LeaseLost};
@@ -29,6 +30,7 @@ const MAX_KIND_BYTES: usize = 64;
 const MAX_ENDED: i64 = 1000;
 /// Events of one answer.
 const MAX_EVENTS: u32 = 1000;
+const OPEN_JOBS: &str = "SELECT COUNT(*) AS open FROM jobs WHERE user_id = $1 AND state IN ('queued', 'running')";
 
 /// A job to be done.
 #[derive(Debug, Clone)]
@@ -104,6 +106,15 @@ impl Database {
         Ok(read(&row.ok_or(JobError::NotFound)?)?)
     }
 
+    /// How many jobs of the user are not over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn open_jobs(&self, user: UserId) -> Result<u64, StoreError> {
+        let row = sqlx::query(OPEN_JOBS).bind(user.to_string()).fetch_one(self.pool()).await?;
+        row.count("open")
+    }
+
     /// The user's jobs, the latest first, of one state or all; without the details of what was asked and of what came of
     /// it, which may be long.
     ///
@@ -164,6 +175,9 @@ impl Database {
         ));
         let update = update.bind(id.to_string()).bind(user.to_string()).bind(micros(now()));
         let job = read(&update.fetch_optional(write.on()).await?.ok_or(JobError::NotFound)?)?;
+        if job.state == JobState::Cancelled {
+            free_objects(&mut write, job.id).await?;
+        }
         write.commit().await?;
         Ok(job)
     }
@@ -202,8 +216,7 @@ pub(super) async fn insert_job(write: &mut Write, new: &NewJob, most: u64) -> Re
         started_at: None,
         finished_at: None,
     };
-    let open = sqlx::query("SELECT COUNT(*) AS open FROM jobs WHERE user_id = $1 AND state IN ('queued', 'running')");
-    let open = open.bind(new.user.to_string()).fetch_one(write.on()).await?.count("open")?;
+    let open = sqlx::query(OPEN_JOBS).bind(new.user.to_string()).fetch_one(write.on()).await?.count("open")?;
     if open >= most {
         return Err(JobError::TooMany { open });
     }
