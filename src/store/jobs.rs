@@ -28,6 +28,8 @@ pub use work::{Expired, Lease, LeaseLost};
 const MAX_KIND_BYTES: usize = 64;
 /// Of a user's jobs that are over so many are kept, the latest.
 const MAX_ENDED: i64 = 1000;
+/// Of so many of them, the latest, what happened is kept, too.
+const MAX_TOLD: i64 = 100;
 /// Events of one answer.
 const MAX_EVENTS: u32 = 1000;
 const OPEN_JOBS: &str = "SELECT COUNT(*) AS open FROM jobs WHERE user_id = $1 AND state IN ('queued', 'running')";
@@ -199,7 +201,8 @@ impl Database {
     }
 }
 
-/// Puts a job in the queue, in a transaction that holds the user. The eldest of those that are over make room.
+/// Puts a job in the queue, in a transaction that holds the user. The eldest of those that are over make room, and their
+/// events before them.
 pub(super) async fn insert_job(write: &mut Write, new: &NewJob, most: u64) -> Result<Job, JobError> {
     let job = Job {
         id: JobId::new(),
@@ -239,6 +242,12 @@ pub(super) async fn insert_job(write: &mut Write, new: &NewJob, most: u64) -> Re
             ORDER BY finished_at DESC, id DESC LIMIT 10 OFFSET $2)",
     );
     trim.bind(new.user.to_string()).bind(MAX_ENDED).execute(write.on()).await?;
+    // Of all that are left: any number may have ended since the last one was made.
+    let forget = sqlx::query(
+        "DELETE FROM job_events WHERE job_id IN (SELECT id FROM jobs WHERE user_id = $1 AND finished_at IS NOT NULL
+            ORDER BY finished_at DESC, id DESC LIMIT $2 OFFSET $3)",
+    );
+    forget.bind(new.user.to_string()).bind(MAX_ENDED).bind(MAX_TOLD).execute(write.on()).await?;
     Ok(job)
 }
 

@@ -44,7 +44,7 @@ impl Workspace {
         Handlers::new().with(INSTALL, Installs(self.clone())).with_room(
             RENDER,
             Renders(self.clone()),
-            self.0.work.renders,
+            self.0.jobs.renders,
         )
     }
 

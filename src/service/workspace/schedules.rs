@@ -16,6 +16,8 @@ use crate::store::{Fired, NewSchedule, StoreError};
 
 /// Schedules of one user.
 const MAX_SCHEDULES: u64 = 20;
+/// Schedules that one user can put at once: when they run next takes some time to find.
+pub(super) const MAX_PUT: usize = 2;
 /// Schedules that are read at once.
 const AT_ONCE: u32 = 100;
 /// What other servers have put into the database is seen after so long at the latest.
@@ -60,15 +62,18 @@ impl Workspace {
     /// Gives a document a schedule, in place of one that it has.
     ///
     /// # Errors
-    /// There is no such document or environment, the time never comes or comes too often, or the user has too many.
+    /// There is no such document or environment, the time never comes or comes too often, the user has too many, or changes
+    /// as many at once as one may.
     pub async fn put_schedule(
         &self,
         user: UserId,
         document: DocumentId,
         request: PutSchedule,
     ) -> Result<Schedule, ServiceError> {
+        let refused = || ServiceError::TooMany { what: format!("{MAX_PUT} changes of schedules") };
+        let _share = self.0.scheduling.take(user).ok_or_else(refused)?;
         self.document_summary(user, document).await?;
-        let least = SignedDuration::from_mins(i64::from(self.0.work.schedule_minutes));
+        let least = SignedDuration::from_mins(i64::from(self.0.jobs.schedule_minutes));
         let (cron, zone) = (request.cron.clone(), request.time_zone.clone());
         let next_run_at = off_the_server_threads(move || first_run(&cron, &zone, least)).await?;
         let next_run_at = next_run_at.map_err(|message| ServiceError::Invalid { field: "cron".to_owned(), message })?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
-use pymd::service::WorkConfig;
+use pymd::domain::JobPolicy;
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -146,7 +146,7 @@ async fn jobs_that_are_refused_or_cancelled_leave_no_objects() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stored_document_is_rendered_as_it_was_when_the_job_was_made() {
-    let app = TestApp::builder().work(WorkConfig { renders: 1, ..WorkConfig::default() }).start().await;
+    let app = TestApp::builder().jobs(JobPolicy { renders: 1, ..JobPolicy::default() }).start().await;
     let id = stored(&app, "Files", "```\nprint(open('a.csv').read())\n```\n").await;
     let file = format!("/api/v1/documents/{id}/files/a.csv");
     let put = async |content: &'static str| app.request(Method::PUT, &file).body(content).send().await.unwrap();
@@ -164,7 +164,14 @@ async fn a_stored_document_is_rendered_as_it_was_when_the_job_was_made() {
     assert_eq!(app.ask(Method::DELETE, &file, None).await.status, StatusCode::NO_CONTENT);
     let hours = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
     app.workspace.sweep_documents(hours).await.unwrap();
+    // One that is deleted by then can't be rendered.
+    let gone = stored(&app, "Gone", "text").await;
+    let lost = later(&app, Method::GET, &format!("/api/v1/render/documents/{gone}"), None).await;
+    app.ask(Method::DELETE, &format!("/api/v1/documents/{gone}?permanently=true"), None).await;
     app.ask(Method::POST, &format!("{}/cancel", path(&busy)), None).await.json();
+    told(&app, &lost).await;
+    let lost = app.get(&path(&lost)).await.json();
+    assert_eq!((&lost["state"], &lost["error"]), (&json!("failed"), &json!("there is no such document")));
     told(&app, &job).await;
     let result = app.get(&format!("{}/result", path(&job))).await.json();
     assert!(result["rendered"].as_str().unwrap().contains("old file"), "{result}");

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use pymd::domain::{DocumentId, UserId};
-use pymd::service::WorkConfig;
+use pymd::domain::{DocumentId, JobPolicy, UserId};
 use pymd::store::NewSchedule;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -167,7 +166,7 @@ async fn hostile_schedules_are_refused() {
     app.get(&path).await.problem(404, "not_found");
     app.stop().await;
 
-    let app = TestApp::builder().work(WorkConfig { schedule_minutes: 1, ..WorkConfig::default() }).start().await;
+    let app = TestApp::builder().jobs(JobPolicy { schedule_minutes: 1, ..JobPolicy::default() }).start().await;
     let id = stored(&app, "Report", "text").await;
     put(&app, &id, json!({"cron": "* * * * *"})).await;
     for number in 0..19 {
@@ -177,6 +176,27 @@ async fn hostile_schedules_are_refused() {
     let id = stored(&app, "One more", "text").await;
     let body = Some(json!({"cron": "@daily"}));
     app.ask(Method::PUT, &format!("/api/v1/documents/{id}/schedule"), body).await.problem(409, "conflict");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_does_not_put_schedules_all_the_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pymd.db");
+    let app = TestApp::builder().database_url(format!("sqlite://{}", path.display())).start().await;
+    let id = stored(&app, "Report", "text").await;
+    let mut other = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let path = format!("/api/v1/documents/{id}/schedule");
+    let ask = || Box::pin(app.ask(Method::PUT, &path, Some(json!({"cron": "@daily"}))));
+    let (refused, _, others) = futures::future::select_all([ask(), ask(), ask()]).await;
+    refused.problem(429, "too_many");
+    other.execute("ROLLBACK").await.unwrap();
+    for answer in futures::future::join_all(others).await {
+        answer.json();
+    }
+    ask().await.json();
+    other.close().await.unwrap();
     app.stop().await;
 }
 
