@@ -45,8 +45,8 @@ impl Queue {
         Ok(job)
     }
 
-    /// Whether one more job of the user has room, for who has work to do before it can be made. That it gets in is decided
-    /// when it is.
+    /// Whether one more job of the user has room, for who has work to do before it can be made. That it gets in is
+    /// decided when it is.
     ///
     /// # Errors
     /// As [`Queue::enqueue`].

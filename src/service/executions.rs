@@ -69,7 +69,7 @@ struct Inner {
 impl Executions {
     /// The history in a database.
     pub fn new(database: Database, policy: ExecutionPolicy) -> Self {
-        let queue = Queue::new(database.clone(), policy.clone());
+        let queue = Queue::new(database.clone(), policy);
         let (summing, deleting) = (Shares::new(MAX_SUMS), Shares::new(MAX_DELETIONS));
         Self(Arc::new(Inner { database, policy, queue, summing, deleting, told: OnceLock::new() }))
     }
@@ -216,8 +216,8 @@ impl Executions {
     }
 }
 
-/// Forgets those of a user's executions that a filter lets through, the eldest first, at most `most` of them, and tells how
-/// many.
+/// Forgets those of a user's executions that a filter lets through, the eldest first, at most `most` of them, and tells
+/// how many.
 async fn delete_eldest(
     database: &Database,
     user: UserId,

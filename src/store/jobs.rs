@@ -201,8 +201,8 @@ impl Database {
     }
 }
 
-/// Puts a job in the queue, in a transaction that holds the user. The eldest of those that are over make room, and their
-/// events before them.
+/// Puts a job in the queue, in a transaction that holds the user. The eldest of those that are over make room, and
+/// their events before them.
 pub(super) async fn insert_job(write: &mut Write, new: &NewJob, most: u64) -> Result<Job, JobError> {
     let job = Job {
         id: JobId::new(),

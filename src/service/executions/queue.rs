@@ -143,7 +143,7 @@ impl Queue {
         {
             self.writer.get_or_init(|| {
                 let (shared, database) = (Arc::clone(&self.shared), self.database.clone());
-                Writer(runtime.spawn(write(shared, database, self.policy.clone())))
+                Writer(runtime.spawn(write(shared, database, self.policy)))
             });
         }
         let mut state = self.shared.state();

@@ -62,8 +62,8 @@ impl Workspace {
     /// Gives a document a schedule, in place of one that it has.
     ///
     /// # Errors
-    /// There is no such document or environment, the time never comes or comes too often, the user has too many, or changes
-    /// as many at once as one may.
+    /// There is no such document or environment, the time never comes or comes too often, the user has too many, or
+    /// changes as many at once as one may.
     pub async fn put_schedule(
         &self,
         user: UserId,
@@ -109,8 +109,8 @@ impl Workspace {
     }
 
     /// Makes jobs of all schedules that are due at that time, and tells how many jobs it made. One that missed several
-    /// times, as nobody looked, gets one job. One of which none can be made waits for its next time, and holds up no other.
-    /// Any number of servers may do this at once.
+    /// times, as nobody looked, gets one job. One of which none can be made waits for its next time, and holds up no
+    /// other. Any number of servers may do this at once.
     ///
     /// # Errors
     /// The database is not there.

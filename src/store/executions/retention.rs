@@ -24,8 +24,8 @@ impl Database {
         write.commit().await
     }
 
-    /// Those of the user's executions that a filter lets through, the eldest first, at most `limit` of them, and when they
-    /// began.
+    /// Those of the user's executions that a filter lets through, the eldest first, at most `limit` of them, and when
+    /// they began.
     ///
     /// # Errors
     /// The database's.

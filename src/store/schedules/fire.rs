@@ -83,8 +83,8 @@ impl Database {
         Ok(fired)
     }
 
-    /// Moves a schedule to `next` that [`Database::fire_schedule`] can't do anything about, and says why no job was made. It
-    /// touches nothing but the schedule's row: another one may be what is wrong.
+    /// Moves a schedule to `next` that [`Database::fire_schedule`] can't do anything about, and says why no job was
+    /// made. It touches nothing but the schedule's row: another one may be what is wrong.
     ///
     /// # Errors
     /// The database's.
