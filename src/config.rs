@@ -19,10 +19,10 @@ mod token;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use executions::{ExecutionConfig, ExecutionSettings};
+pub use executions::ExecutionSettings;
 pub use executor::{ExecutorConfig, ExecutorSettings};
 pub use http::{HttpConfig, HttpSettings};
-pub use jobs::{JobConfig, JobSettings};
+pub use jobs::JobSettings;
 pub use kernels::KernelSettings;
 pub use limits::LimitSettings;
 pub use listen::ListenAddr;
@@ -33,7 +33,7 @@ pub use token::{AdminToken, BadToken, TokenError, TokenText};
 
 use url::Url;
 
-use crate::domain::{KernelPolicy, Limits};
+use crate::domain::{ExecutionPolicy, JobPolicy, KernelPolicy, Limits};
 
 /// The simple API of the Python package index, where no other index is chosen.
 pub const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple/";
@@ -62,11 +62,11 @@ pub struct Config {
     /// Threads and queues.
     pub executor: ExecutorConfig,
     /// How much is kept of what ran.
-    pub executions: ExecutionConfig,
+    pub executions: ExecutionPolicy,
     /// What holds for every request.
     pub http: HttpConfig,
     /// Work that goes on when nobody waits for it.
-    pub jobs: JobConfig,
+    pub jobs: JobPolicy,
     /// Kernels that stay between cells.
     pub kernels: KernelPolicy,
     /// How documents are printed.

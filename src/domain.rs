@@ -34,14 +34,14 @@ pub use environment::{
     EnvironmentStats, EnvironmentStatus,
 };
 pub use execution::{
-    Execution, ExecutionFilter, ExecutionGroup, ExecutionKind, ExecutionOutcome, ExecutionStats, KeptOutputs,
-    OutcomeKind,
+    Execution, ExecutionFilter, ExecutionGroup, ExecutionKind, ExecutionOutcome, ExecutionPolicy, ExecutionStats,
+    KeptOutputs, OutcomeKind,
 };
 pub use id::{
     BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, ScheduleId, SegmentId, UserId,
 };
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
-pub use job::{Job, JobEnd, JobEvent, JobState};
+pub use job::{Job, JobEnd, JobEvent, JobPolicy, JobState};
 pub use kernel::{
     CheckpointInfo, Completion, Inspection, KernelAtRest, KernelHistory, KernelInfo, KernelPackages, KernelPolicy,
     KernelSegment, KernelState,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::domain::Outcome;
+use crate::domain::Execution;
 use crate::service::{RecordingStats, ServiceStats};
 
 const HTTP_REQUESTS: &str = "pymd_http_requests_total";
@@ -106,14 +106,9 @@ pub fn http_request(route: &str, method: &'static str, status: u16, took: Durati
     histogram!(HTTP_DURATION, "route" => route, "method" => method).record(took);
 }
 
-/// A cell ended.
-pub fn cell_ended(outcome: &Outcome, fuel_used: u64, wall_ms: f64) {
-    counter!(EXECUTIONS, "outcome" => outcome.kind()).increment(1);
-    counter!(FUEL).increment(fuel_used);
-    histogram!(EXECUTION_DURATION).record(wall_ms / 1000.0);
-}
-
-/// An execution was given up, because the client went away or the server stops.
-pub fn execution_abandoned() {
-    counter!(EXECUTIONS, "outcome" => Outcome::Cancelled.kind()).increment(1);
+/// A cell ended, or was given up, because the client went away or the server stops.
+pub fn cell_ended(execution: &Execution) {
+    counter!(EXECUTIONS, "outcome" => execution.outcome.kind.as_str()).increment(1);
+    counter!(FUEL).increment(execution.fuel_used);
+    histogram!(EXECUTION_DURATION).record(execution.wall_ms / 1000.0);
 }

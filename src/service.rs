@@ -27,9 +27,7 @@ pub use accounts::{Accounts, CreateKey, CreateUser, CreatedKey, CreatedUser, Nob
 pub use checkpoints::{CheckpointConfig, CheckpointStats};
 pub use error::ServiceError;
 pub use execute::{ExecuteRequest, RequestFile};
-pub use executions::{
-    ExecutionConfig, ExecutionDetail, Executions, Origin, RecordedCell, Recording, RecordingStats, Running,
-};
+pub use executions::{ExecutionDetail, Executions, Origin, RecordedCell, Recording, RecordingStats, Running, Told};
 pub use feeds::{Position, Start, TooSlow};
 pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, Kernels, RestoreKernel};
 use render::off_the_server_threads;
@@ -45,7 +43,7 @@ pub use workspace::{
     AddPackages, Clock, CloneEnvironment, CreateDocument, CreateEnvironment, DocumentWatch, ExportFormat, Exported,
     FileList, Found, ImportDocument, ImportRequirements, ImportedDocument, InstallRequest, JobResult, KernelWatch,
     OpenFile, PackageList, PublicPage, PutFile, PutSchedule, RenderStored, TEMPLATES, TagList, Template,
-    UpdateDocument, UpdateEnvironment, VersionDiff, Watch, WorkConfig, Workspace, WorkspaceParts,
+    UpdateDocument, UpdateEnvironment, VersionDiff, Watch, Workspace, WorkspaceParts,
 };
 
 use crate::backend::wasm::Sandbox;

@@ -6,14 +6,11 @@ use std::time::Duration;
 use pymd::api::{self, App};
 use pymd::backend::wasm::SandboxConfig;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
-use pymd::domain::KernelPolicy;
+use pymd::domain::{ExecutionPolicy, JobPolicy, KernelPolicy};
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
-use pymd::service::{
-    CreateEnvironment, ExecutionConfig, Service, ServiceConfig, UpdateEnvironment, WorkConfig, Workspace,
-    WorkspaceParts,
-};
+use pymd::service::{CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -66,8 +63,8 @@ impl Server {
                 trusted_hosts: Vec::new(),
                 cache_dir: config.cache_dir.clone(),
             })?,
-            executions: ExecutionConfig::default(),
-            work: WorkConfig::default(),
+            executions: ExecutionPolicy::default(),
+            jobs: JobPolicy::default(),
             printer: pymd::browser::Printer::default(),
             data_dir: directory.path().to_owned(),
             cache_dir: config.cache_dir.clone(),

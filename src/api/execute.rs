@@ -11,7 +11,6 @@ use super::request_id::RequestId;
 use super::{ApiError, App, sse};
 use crate::backend::{EventSender, event_channel};
 use crate::domain::ExecuteReport;
-use crate::metrics;
 use crate::service::{ExecuteRequest, ServiceError};
 
 /// Run code in a fresh kernel.
@@ -43,7 +42,7 @@ pub(super) async fn answer<W: Future<Output = Result<ExecuteReport, ServiceError
     work: impl FnOnce(Option<EventSender>) -> W,
 ) -> Result<Response, ApiError> {
     if !wants_events {
-        return Ok(Json(run(&app, work(None)).await?).into_response());
+        return Ok(Json(app.run(work(None)).await?).into_response());
     }
     let (sender, receiver) = event_channel();
     let events = stream::unfold(receiver, |mut receiver| async {
@@ -51,14 +50,5 @@ pub(super) async fn answer<W: Future<Output = Result<ExecuteReport, ServiceError
         Some((sse::event(sse::name(&event), &event), receiver))
     });
     let work = work(Some(sender));
-    sse::answer(events, async move { run(&app, work).await }, id).await
-}
-
-async fn run(
-    app: &App,
-    work: impl Future<Output = Result<ExecuteReport, ServiceError>>,
-) -> Result<ExecuteReport, ApiError> {
-    let report = app.run(work).await?;
-    metrics::cell_ended(&report.outcome, report.fuel_used, report.wall_ms);
-    Ok(report)
+    sse::answer(events, async move { app.run(work).await }, id).await
 }

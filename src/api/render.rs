@@ -13,10 +13,8 @@ use super::request_id::RequestId;
 use super::{ApiError, App, jobs, sse};
 use crate::backend::event_channel;
 use crate::domain::{Event, Job, UserId};
-use crate::metrics;
 use crate::service::{
-    CellStatus, CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ServiceError, ValidateReport,
-    ValidateRequest,
+    CellSummary, RenderEvent, RenderReport, RenderRequest, RenderSender, ServiceError, ValidateReport, ValidateRequest,
 };
 
 /// Something that a cell of a document shows while it runs.
@@ -100,7 +98,7 @@ pub(super) async fn answer<W: Future<Output = Result<RenderReport, ServiceError>
     work: impl FnOnce(Option<RenderSender>) -> W,
 ) -> Result<Response, ApiError> {
     if !wants_events {
-        return Ok(Json(run(&app, work(None)).await?).into_response());
+        return Ok(Json(app.run(work(None)).await?).into_response());
     }
     let (sender, receiver) = event_channel();
     let events = stream::unfold(receiver, |mut receiver| async {
@@ -117,18 +115,7 @@ pub(super) async fn answer<W: Future<Output = Result<RenderReport, ServiceError>
         Some((event, receiver))
     });
     let work = work(Some(sender));
-    sse::answer(events, async move { run(&app, work).await }, id).await
-}
-
-async fn run(
-    app: &App,
-    work: impl Future<Output = Result<RenderReport, ServiceError>>,
-) -> Result<RenderReport, ApiError> {
-    let report = app.run(work).await?;
-    for cell in report.cells.iter().filter(|cell| cell.status == CellStatus::Executed) {
-        metrics::cell_ended(&cell.outcome, cell.fuel_used, cell.wall_ms);
-    }
-    Ok(report)
+    sse::answer(events, async move { app.run(work).await }, id).await
 }
 
 async fn answer_request(

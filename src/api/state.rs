@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::ApiError;
 use crate::config::{AdminToken, HttpConfig};
 use crate::domain::UserId;
-use crate::metrics::{Metrics, execution_abandoned};
+use crate::metrics::{Metrics, cell_ended};
 use crate::service::{Accounts, Service, ServiceError, Share, Shares, Workspace};
 
 /// Connections of one user that stay open to tell what happens.
@@ -34,6 +34,7 @@ impl App {
     pub fn new(workspace: Workspace, token: AdminToken, http: HttpConfig, metrics: Metrics) -> Self {
         let (draining, ended) = (CancellationToken::new(), CancellationToken::new());
         let accounts = Accounts::new(workspace.database().clone());
+        workspace.executions().tell(cell_ended);
         let connections = Shares::new(MAX_CONNECTIONS);
         Self(Arc::new(Inner { workspace, accounts, token, http, metrics, connections, draining, ended }))
     }
@@ -94,29 +95,15 @@ impl App {
         self.0.draining.is_cancelled()
     }
 
-    /// Does `work`, unless the server stops before or meanwhile. Dropping the future drops the work, and is counted.
+    /// Does `work`, unless the server stops before or meanwhile. Dropping the future drops the work.
     pub(super) async fn run<T>(&self, work: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ApiError> {
         if self.is_draining() {
             return Err(ApiError::stopping());
         }
-        let mut abandoned = Abandoned(true);
-        let done = tokio::select! {
+        tokio::select! {
             biased;
-            done = work => done,
-            () = self.0.ended.cancelled() => return Err(ApiError::stopping()),
-        };
-        abandoned.0 = false;
-        Ok(done?)
-    }
-}
-
-/// Counts work that is dropped before its end.
-struct Abandoned(bool);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        if self.0 {
-            execution_abandoned();
+            done = work => Ok(done?),
+            () = self.0.ended.cancelled() => Err(ApiError::stopping()),
         }
     }
 }

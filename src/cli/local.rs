@@ -8,11 +8,11 @@ use super::flags::LimitFlags;
 use super::progress;
 use crate::backend::wasm::{EnvironmentBase, SandboxConfig};
 use crate::browser::{Printer, PrinterConfig};
-use crate::config::{self, AdminToken, Config, JobConfig, PdfConfig};
+use crate::config::{AdminToken, Config, PdfConfig};
 use crate::domain::User;
 use crate::service::install::{InstallConfig, Installer};
 use crate::service::prepare::{PrepareRequest, prepare};
-use crate::service::{ExecutionConfig, Service, ServiceConfig, WorkConfig, Workspace, WorkspaceParts};
+use crate::service::{Service, ServiceConfig, Workspace, WorkspaceParts};
 use crate::store::{Database, DatabaseOptions, Objects};
 
 /// What stands for standard input and output.
@@ -35,13 +35,6 @@ pub async fn service(config: &Config, limits: &LimitFlags) -> Result<Service, Fa
     };
     prepare(&service, request, Some(progress::for_stderr())).await?;
     Ok(service)
-}
-
-/// How much is kept of what ran.
-pub fn executions(config: &Config) -> ExecutionConfig {
-    let config::ExecutionConfig { keep, keep_outputs, output_bytes, user_rows, user_output_bytes } = config.executions;
-    let default = ExecutionConfig::default();
-    ExecutionConfig { keep, keep_outputs, output_bytes, user_rows, user_output_bytes, ..default }
 }
 
 /// What gets packages.
@@ -86,11 +79,11 @@ pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, 
         database,
         objects: Objects::open(&config.object_store_url()?).map_err(Failure::usage)?,
         installer: installer(config)?,
-        executions: executions(config),
+        executions: config.executions,
         printer: printer(config),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
-        work: work(config),
+        jobs: config.jobs,
     })?;
     Ok((workspace, admin))
 }
@@ -149,10 +142,4 @@ pub fn write_bytes(path: Option<&Path>, bytes: &[u8]) -> Result<(), Failure> {
             written.map_err(|error| Failure::file("write", Path::new("standard output"), &error))
         }
     }
-}
-
-/// What goes on when nobody waits for it, as it is set.
-pub fn work(config: &Config) -> WorkConfig {
-    let JobConfig { renders, lease_ms, schedule_minutes } = config.jobs;
-    WorkConfig { renders, lease_ms, schedule_minutes }
 }

@@ -75,11 +75,11 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         database,
         objects,
         installer: local::installer(&config)?,
-        executions: local::executions(&config),
+        executions: config.executions,
         printer: local::printer(&config),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
-        work: local::work(&config),
+        jobs: config.jobs,
     })?;
     let app = App::new(workspace.clone(), token.clone(), config.http, Metrics::install()?);
     let listen = config.listen()?;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::settings::layered;
 use super::{ConfigError, within};
+use crate::domain::ExecutionPolicy;
 
 /// How much is kept of what ran.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
@@ -56,37 +57,24 @@ pub struct ExecutionSettings {
 
 layered!(ExecutionSettings { keep_days, keep_outputs_hours, output_bytes, user_rows, user_output_bytes });
 
-/// How much is kept of what ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ExecutionConfig {
-    /// Executions are forgotten after so long.
-    pub keep: Duration,
-    /// What they showed, after so long; zero: none of it is kept.
-    pub keep_outputs: Duration,
-    /// Bytes that are kept of what one execution showed.
-    pub output_bytes: usize,
-    /// Executions of one user.
-    pub user_rows: u64,
-    /// Bytes that are kept of what one user's executions showed.
-    pub user_output_bytes: u64,
-}
-
 impl ExecutionSettings {
-    pub(super) fn resolve(self) -> Result<ExecutionConfig, ConfigError> {
+    pub(super) fn resolve(self) -> Result<ExecutionPolicy, ConfigError> {
         const HOUR: u64 = 60 * 60;
         // A hundred years.
         const MAX_DAYS: u64 = 36_525;
-        let days = within("executions.keep_days", self.keep_days.unwrap_or(90), 1, MAX_DAYS)?;
-        let hours = self.keep_outputs_hours.unwrap_or(7 * 24);
-        let hours = within("executions.keep_outputs_hours", hours, 0, MAX_DAYS * 24)?;
-        let user_rows = within("executions.user_rows", self.user_rows.unwrap_or(100_000), 1, 10_000_000)?;
-        let user_output_bytes = self.user_output_bytes.unwrap_or(128 << 20);
-        Ok(ExecutionConfig {
-            keep: Duration::from_secs(days * 24 * HOUR),
-            keep_outputs: Duration::from_secs(hours * HOUR),
-            output_bytes: within("executions.output_bytes", self.output_bytes.unwrap_or(64 << 10), 256, 4 << 20)?,
-            user_rows,
+        let usual = ExecutionPolicy::default();
+        let days = self.keep_days.unwrap_or(usual.keep.as_secs() / (24 * HOUR));
+        let hours = self.keep_outputs_hours.unwrap_or(usual.keep_outputs.as_secs() / HOUR);
+        let output_bytes = self.output_bytes.unwrap_or(usual.output_bytes);
+        let user_rows = self.user_rows.unwrap_or(usual.user_rows);
+        let user_output_bytes = self.user_output_bytes.unwrap_or(usual.user_output_bytes);
+        Ok(ExecutionPolicy {
+            keep: Duration::from_secs(within("executions.keep_days", days, 1, MAX_DAYS)? * 24 * HOUR),
+            keep_outputs: Duration::from_secs(within("executions.keep_outputs_hours", hours, 0, MAX_DAYS * 24)? * HOUR),
+            output_bytes: within("executions.output_bytes", output_bytes, 256, 4 << 20)?,
+            user_rows: within("executions.user_rows", user_rows, 1, 10_000_000)?,
             user_output_bytes: within("executions.user_output_bytes", user_output_bytes, 0, 1 << 40)?,
+            ..usual
         })
     }
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::settings::layered;
 use super::{ConfigError, within};
+use crate::domain::JobPolicy;
 
 /// Work that goes on when nobody waits for it.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize)]
@@ -28,23 +29,14 @@ pub struct JobSettings {
 
 layered!(JobSettings { renders, lease_ms, schedule_minutes });
 
-/// Work that goes on when nobody waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JobConfig {
-    /// Jobs of renders that go on at once.
-    pub renders: usize,
-    /// After so many milliseconds without a word of it a server loses its jobs.
-    pub lease_ms: u64,
-    /// The shortest time between two runs of a schedule, in minutes.
-    pub schedule_minutes: u32,
-}
-
 impl JobSettings {
-    pub(super) fn resolve(self) -> Result<JobConfig, ConfigError> {
-        Ok(JobConfig {
-            renders: within("jobs.renders", self.renders.unwrap_or(4), 1, 1024)?,
-            lease_ms: within("jobs.lease_ms", self.lease_ms.unwrap_or(15_000), 1_000, 3_600_000)?,
-            schedule_minutes: within("jobs.schedule_minutes", self.schedule_minutes.unwrap_or(15), 1, 1440)?,
+    pub(super) fn resolve(self) -> Result<JobPolicy, ConfigError> {
+        let usual = JobPolicy::default();
+        let minutes = self.schedule_minutes.unwrap_or(usual.schedule_minutes);
+        Ok(JobPolicy {
+            renders: within("jobs.renders", self.renders.unwrap_or(usual.renders), 1, 1024)?,
+            lease_ms: within("jobs.lease_ms", self.lease_ms.unwrap_or(usual.lease_ms), 1_000, 3_600_000)?,
+            schedule_minutes: within("jobs.schedule_minutes", minutes, 1, 1440)?,
         })
     }
 }

@@ -1,12 +1,44 @@
 //! Executions: the history of cells that ran.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::text_enum::text_enum;
 use super::{BackendKind, DocumentId, EnvironmentId, ExecutionId, KernelId, Outcome, Output, StreamName, UserId};
+
+/// How much history is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecutionPolicy {
+    /// Executions are forgotten after so long.
+    pub keep: Duration,
+    /// What they showed, after so long; zero: it is not kept at all.
+    pub keep_outputs: Duration,
+    /// Of what one showed, so many bytes are kept, as JSON.
+    pub output_bytes: usize,
+    /// Executions of one user; the eldest go.
+    pub user_rows: u64,
+    /// Bytes of all that those of one user showed; the eldest go.
+    pub user_output_bytes: u64,
+    /// Executions that wait to be written down; more are left out.
+    pub queued_rows: usize,
+}
+
+impl Default for ExecutionPolicy {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            keep: Duration::from_secs(90 * DAY),
+            keep_outputs: Duration::from_secs(7 * DAY),
+            output_bytes: 64 << 10,
+            user_rows: 100_000,
+            user_output_bytes: 128 << 20,
+            queued_rows: 4096,
+        }
+    }
+}
 
 /// What a cell ran in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]

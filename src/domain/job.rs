@@ -7,6 +7,23 @@ use serde_json::Value;
 use super::text_enum::text_enum;
 use super::{EnvironmentId, JobId, UserId};
 
+/// How jobs are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobPolicy {
+    /// Jobs of renders that go on at once in this server.
+    pub renders: usize,
+    /// A server that was not heard of for so long, in milliseconds, loses its jobs to another.
+    pub lease_ms: u64,
+    /// A schedule must not fire more often than once in so many minutes.
+    pub schedule_minutes: u32,
+}
+
+impl Default for JobPolicy {
+    fn default() -> Self {
+        Self { renders: 4, lease_ms: 15_000, schedule_minutes: 15 }
+    }
+}
+
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
 #[schema(rename_all = "snake_case")]

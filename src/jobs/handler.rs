@@ -102,7 +102,7 @@ impl Handlers {
     }
 
     /// The same for a kind with room of its own: at most `at_once` go on together, whatever else does, and they take no
-    /// room from the other kinds.
+    /// room from the other kinds. Of two places or more, one user gets all but one.
     #[must_use]
     pub fn with_room(mut self, kind: &'static str, handler: impl Handler, at_once: usize) -> Self {
         self.0.insert(kind, Entry { handler: Arc::new(handler), room: Some(at_once) });

@@ -45,6 +45,18 @@ impl Queue {
         Ok(job)
     }
 
+    /// Whether one more job of the user has room, for who has work to do before it can be made. That it gets in is
+    /// decided when it is.
+    ///
+    /// # Errors
+    /// As [`Queue::enqueue`].
+    pub async fn check_room(&self, user: UserId) -> Result<(), JobError> {
+        match self.database.open_jobs(user).await? {
+            open if open >= self.options.open_jobs => Err(JobError::TooMany { open }),
+            _ => Ok(()),
+        }
+    }
+
     /// As [`Queue::enqueue`], for a job whose text is in the object store.
     ///
     /// # Errors

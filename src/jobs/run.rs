@@ -148,6 +148,11 @@ impl Run {
             Err(ended) if ended.is_cancelled() && stop == Some(Stop::Cancelled) => JobEnd::Cancelled,
             Ok(Err(JobError::Stopped)) if stop == Some(Stop::ServerStops) => return self.release().await,
             Err(ended) if ended.is_cancelled() && stop == Some(Stop::ServerStops) => return self.release().await,
+            // Nobody told it to: it has found the job over, or given to another one. (Were it not, it would be begun
+            // again after its lease, and given up in the end.)
+            Ok(Err(JobError::Stopped)) if stop.is_none() => {
+                return tracing::info!(job = %self.job.id, "a job was over before its run, or is another server's");
+            }
             Ok(Err(JobError::Failed { message })) => JobEnd::Failed(message),
             Ok(Err(error)) => self.our_fault(&error),
             Err(panic) => self.our_fault(&panic),

@@ -1,8 +1,9 @@
 //! Takes jobs out of the queue, so many at once, and works on them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -11,6 +12,7 @@ use super::options::LAST_WORD;
 use super::run::Run;
 use super::sweep;
 use super::{Handlers, Queue};
+use crate::domain::UserId;
 
 /// A server's worker. Dropped without [`Runner::shutdown`] it is as if the server had died: its jobs are begun again
 /// when their leases have ended.
@@ -62,15 +64,16 @@ async fn work(queue: Queue, handlers: Handlers, owner: String, stop: Cancellatio
             if kinds.is_empty() {
                 break;
             }
+            let full: Vec<_> = lanes.iter().flat_map(Lane::full).collect();
             let asked = Instant::now();
             // A claim that takes longer is over before it is known.
-            match tokio::time::timeout(lease, queue.database.claim(&owner, &kinds, lease)).await {
+            match tokio::time::timeout(lease, queue.database.claim_except(&owner, &kinds, &full, lease)).await {
                 Ok(Ok(Some((job, lease)))) => {
                     // Only jobs of kinds with a handler and with room were asked for.
                     if let Some(handler) = handlers.get(&job.kind)
                         && let Some(lane) = lanes.iter().find(|lane| lane.kinds.contains(&job.kind.as_str()))
                     {
-                        let place = Arc::clone(&lane.room).try_acquire_owned();
+                        let place = lane.enter(job.user_id);
                         let run = Run::new(queue.clone(), job, lease, asked).work(handler, server_stops.clone());
                         runs.spawn(async move {
                             run.await;
@@ -104,18 +107,57 @@ async fn work(queue: Queue, handlers: Handlers, owner: String, stop: Cancellatio
 struct Lane {
     kinds: Vec<&'static str>,
     room: Arc<Semaphore>,
+    /// How many of one user may go on.
+    most_of_one: usize,
+    users: Arc<Mutex<HashMap<UserId, usize>>>,
 }
 
 impl Lane {
-    fn new(kinds: Vec<&'static str>, room: usize) -> Self {
-        Self { kinds, room: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))) }
+    fn new(kinds: Vec<&'static str>, room: usize, most_of_one: usize) -> Self {
+        let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
+        Self { kinds, room, most_of_one, users: Arc::default() }
     }
 
     /// Those with room of their own, and one of all others.
     fn all(handlers: &Handlers, shared: usize) -> Vec<Self> {
         let others = handlers.kinds().filter(|(_, own)| own.is_none()).map(|(kind, _)| kind).collect();
-        let own = handlers.kinds().filter_map(|(kind, own)| Some(Self::new(vec![kind], own?)));
-        own.chain([Self::new(others, shared)]).collect()
+        let own = handlers.kinds().filter_map(|(kind, own)| {
+            let room = own?;
+            // One place is for somebody else: what has room of its own may go on for long.
+            Some(Self::new(vec![kind], room, room.saturating_sub(1).max(1)))
+        });
+        own.chain([Self::new(others, shared, usize::MAX)]).collect()
+    }
+
+    /// Of whom no more may be begun.
+    fn full(&self) -> Vec<(&'static str, UserId)> {
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = users.iter().filter(|(_, count)| **count >= self.most_of_one);
+        full.flat_map(|(user, _)| self.kinds.iter().map(|kind| (*kind, *user))).collect()
+    }
+
+    fn enter(&self, user: UserId) -> Place {
+        *self.users.lock().unwrap_or_else(PoisonError::into_inner).entry(user).or_default() += 1;
+        Place { user, users: Arc::clone(&self.users), _permit: Arc::clone(&self.room).try_acquire_owned().ok() }
+    }
+}
+
+/// A user's place in a lane, as long as it lives.
+struct Place {
+    user: UserId,
+    users: Arc<Mutex<HashMap<UserId, usize>>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = users.get_mut(&self.user) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                users.remove(&self.user);
+            }
+        }
     }
 }
 

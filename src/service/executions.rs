@@ -4,7 +4,7 @@ mod kept;
 mod queue;
 mod recording;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::{ServiceError, Shares};
 use crate::domain::{
-    Execution, ExecutionFilter, ExecutionGroup, ExecutionId, ExecutionStats, Output, Page, PageRequest, SortOrder,
-    StreamName, UserId,
+    Execution, ExecutionFilter, ExecutionGroup, ExecutionId, ExecutionPolicy, ExecutionStats, Output, Page,
+    PageRequest, SortOrder, StreamName, UserId,
 };
 use crate::store::Database;
 use queue::Queue;
@@ -24,41 +24,15 @@ pub use recording::{Origin, RecordedCell, Recording, Running};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Statistics that one user can have made at once.
 const MAX_SUMS: usize = 2;
+/// Deletions of many executions that one user can have going on at once.
+const MAX_DELETIONS: usize = 2;
 /// Rows that are removed at a time: others write in between.
 const REMOVED: u32 = 1000;
 /// Users who are looked at at a time.
 const USERS: u32 = 100;
 
-/// How much history is kept.
-#[derive(Debug, Clone)]
-pub struct ExecutionConfig {
-    /// Executions are forgotten after so long. Default: 90 days.
-    pub keep: Duration,
-    /// What they showed, after so long; zero: it is not kept at all. Default: 7 days.
-    pub keep_outputs: Duration,
-    /// Of what one showed, so many bytes are kept, as JSON. Default: 64 KiB.
-    pub output_bytes: usize,
-    /// Executions of one user; the eldest go. Default: 100,000.
-    pub user_rows: u64,
-    /// Bytes of all that those of one user showed; the eldest go. Default: 128 MiB.
-    pub user_output_bytes: u64,
-    /// Executions that wait to be written down; more are left out. Default: 4096.
-    pub queued_rows: usize,
-}
-
-impl Default for ExecutionConfig {
-    fn default() -> Self {
-        const DAY: u64 = 24 * 60 * 60;
-        Self {
-            keep: Duration::from_secs(90 * DAY),
-            keep_outputs: Duration::from_secs(7 * DAY),
-            output_bytes: 64 << 10,
-            user_rows: 100_000,
-            user_output_bytes: 128 << 20,
-            queued_rows: 4096,
-        }
-    }
-}
+/// Who is told of each cell that has ended, at once; so it must not take long.
+pub type Told = fn(&Execution);
 
 /// An execution with what it showed.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -82,17 +56,27 @@ pub struct Executions(Arc<Inner>);
 
 struct Inner {
     database: Database,
-    config: ExecutionConfig,
+    policy: ExecutionPolicy,
     queue: Queue,
     /// Sums that are made: each looks at all that a user has run.
     summing: Shares,
+    /// Deletions of many: each looks at all that a user has run, too, and others wait for what it writes.
+    deleting: Shares,
+    /// See [`Executions::tell`].
+    told: OnceLock<Told>,
 }
 
 impl Executions {
     /// The history in a database.
-    pub fn new(database: Database, config: ExecutionConfig) -> Self {
-        let queue = Queue::new(database.clone(), config.clone());
-        Self(Arc::new(Inner { database, config, queue, summing: Shares::new(MAX_SUMS) }))
+    pub fn new(database: Database, policy: ExecutionPolicy) -> Self {
+        let queue = Queue::new(database.clone(), policy);
+        let (summing, deleting) = (Shares::new(MAX_SUMS), Shares::new(MAX_DELETIONS));
+        Self(Arc::new(Inner { database, policy, queue, summing, deleting, told: OnceLock::new() }))
+    }
+
+    /// Has each cell told that ends, for as long as the history lives; the first who asks is told.
+    pub fn tell(&self, told: Told) {
+        let _ = self.0.told.set(told);
     }
 
     /// What writes the cells of `origin` down.
@@ -123,7 +107,7 @@ impl Executions {
         self.settle().await;
         let (execution, kept) = self.0.database.execution(user, id).await?;
         // The sweeper comes now and then.
-        let kept = kept.filter(|_| execution.started_at >= before(Timestamp::now(), self.0.config.keep_outputs));
+        let kept = kept.filter(|_| execution.started_at >= before(Timestamp::now(), self.0.policy.keep_outputs));
         Ok(ExecutionDetail {
             execution,
             stdout: kept.as_ref().map(|kept| kept.text(StreamName::Stdout)),
@@ -162,21 +146,16 @@ impl Executions {
     /// Forgets those of the user's executions that a filter lets through, and tells how many.
     ///
     /// # Errors
-    /// The database's; what was forgotten before stays forgotten.
+    /// The user does that twice already, or the database's; what was forgotten before stays forgotten.
     pub async fn delete_all(&self, user: UserId, filter: &ExecutionFilter) -> Result<u64, ServiceError> {
+        let refused = || ServiceError::TooMany { what: format!("{MAX_DELETIONS} deletions of executions") };
+        let _share = self.0.deleting.take(user).ok_or_else(refused)?;
         self.settle().await;
         // Those that come meanwhile would keep it busy for ever.
         let now = Timestamp::now();
         let filter =
             ExecutionFilter { until: Some(filter.until.map_or(now, |until| until.min(now))), ..filter.clone() };
-        let mut total = 0;
-        loop {
-            let deleted = self.0.database.delete_executions(user, &filter, REMOVED).await?;
-            total += deleted;
-            if deleted < u64::from(REMOVED) {
-                return Ok(total);
-            }
-        }
+        delete_eldest(&self.0.database, user, filter, u64::MAX).await
     }
 
     /// Forgets what is too old, and what is too much.
@@ -184,15 +163,15 @@ impl Executions {
     /// # Errors
     /// The database's.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), ServiceError> {
-        let Inner { database, config, .. } = &*self.0;
+        let Inner { database, policy, .. } = &*self.0;
         let most = u64::from(REMOVED);
-        while database.delete_old_execution_outputs(before(now, config.keep_outputs), REMOVED).await? == most {}
-        while database.delete_old_executions(before(now, config.keep), REMOVED).await? == most {}
+        while database.delete_old_execution_outputs(before(now, policy.keep_outputs), REMOVED).await? == most {}
+        while database.delete_old_executions(before(now, policy.keep), REMOVED).await? == most {}
         let mut last = None;
         loop {
             let users = database.users_with_executions(last, USERS).await?;
             for user in &users {
-                queue::keep_within(database, config, *user).await?;
+                queue::keep_within(database, policy, *user).await?;
             }
             last = users.last().copied();
             if users.len() < USERS as usize {
@@ -221,13 +200,43 @@ impl Executions {
         self.flush(PATIENCE).await;
     }
 
+    /// A cell has ended.
+    fn count(&self, execution: &Execution) {
+        if let Some(told) = self.0.told.get() {
+            told(execution);
+        }
+    }
+
     fn queue(&self) -> &Queue {
         &self.0.queue
     }
 
-    fn config(&self) -> &ExecutionConfig {
-        &self.0.config
+    fn policy(&self) -> &ExecutionPolicy {
+        &self.0.policy
     }
+}
+
+/// Forgets those of a user's executions that a filter lets through, the eldest first, at most `most` of them, and tells
+/// how many.
+async fn delete_eldest(
+    database: &Database,
+    user: UserId,
+    mut filter: ExecutionFilter,
+    most: u64,
+) -> Result<u64, ServiceError> {
+    let mut total = 0;
+    while total < most {
+        let limit = u32::try_from(most - total).unwrap_or(u32::MAX).min(REMOVED);
+        // Nobody who writes waits for the search, and each begins where the one before has ended.
+        let eldest = database.eldest_executions(user, &filter, limit).await?;
+        let ids: Vec<_> = eldest.iter().map(|(id, _)| *id).collect();
+        total += database.delete_executions(user, &ids).await?;
+        match eldest.last() {
+            Some((_, began)) if ids.len() == limit as usize => filter.since = filter.since.max(Some(*began)),
+            _ => break,
+        }
+    }
+    Ok(total)
 }
 
 fn before(now: Timestamp, age: Duration) -> Timestamp {

@@ -14,6 +14,7 @@ mod jobs;
 mod kernels;
 mod last_render;
 mod packages;
+mod patience;
 mod publications;
 mod render_events;
 mod render_jobs;
@@ -49,9 +50,9 @@ use super::install::{InstallError, Installer};
 use super::printing::Printing;
 use super::scripts::Scripts;
 use super::turns::Turns;
-use super::{ExecutionConfig, Executions, Kernels, Service, ServiceError, Share, Shares};
+use super::{Executions, Kernels, Service, ServiceError, Share, Shares};
 use crate::browser::Printer;
-use crate::domain::{EnvironmentId, KernelPolicy, UserId};
+use crate::domain::{EnvironmentId, ExecutionPolicy, JobPolicy, KernelPolicy, UserId};
 use crate::jobs::{Queue, QueueOptions};
 use crate::packages::generation::Environments;
 use crate::store::{Database, Objects};
@@ -77,13 +78,15 @@ struct Inner {
     kernels: Kernels,
     executions: Executions,
     queue: Queue,
-    work: WorkConfig,
+    jobs: JobPolicy,
     /// Rings when a schedule was put.
     clock: Notify,
     /// (Among servers, the database's compare-and-set decides; taking turns spares the loser its work.)
     turns: Turns<EnvironmentId>,
     /// Changes of environments that somebody waits for.
     changes: Shares,
+    /// Schedules that are put.
+    scheduling: Shares,
     bases: Bases,
     defaults: Defaults,
     diffs: Diffs,
@@ -106,7 +109,7 @@ pub struct WorkspaceParts {
     /// How kernels are kept.
     pub kernels: KernelPolicy,
     /// How much is kept of what ran.
-    pub executions: ExecutionConfig,
+    pub executions: ExecutionPolicy,
     /// Makes PDFs.
     pub printer: Printer,
     /// The directory of what must be kept.
@@ -114,32 +117,7 @@ pub struct WorkspaceParts {
     /// The directory of what can be made again.
     pub cache_dir: PathBuf,
     /// What goes on when nobody waits for it.
-    pub work: WorkConfig,
-}
-
-/// What goes on when nobody waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkConfig {
-    /// Jobs of renders that go on at once in this server. Default: 4.
-    pub renders: usize,
-    /// A server that was not heard of for so long, in milliseconds, loses its jobs to another. Default: 15,000.
-    pub lease_ms: u64,
-    /// A schedule must not fire more often than once in so many minutes. Default: 15.
-    pub schedule_minutes: u32,
-}
-
-impl Default for WorkConfig {
-    fn default() -> Self {
-        Self { renders: 4, lease_ms: 15_000, schedule_minutes: 15 }
-    }
-}
-
-impl WorkConfig {
-    fn queue(self) -> QueueOptions {
-        let default = QueueOptions::default();
-        let heartbeat_ms = (self.lease_ms / 5).min(default.heartbeat_ms);
-        QueueOptions { lease_ms: self.lease_ms, heartbeat_ms, ..default }
-    }
+    pub jobs: JobPolicy,
 }
 
 impl Workspace {
@@ -163,14 +141,15 @@ impl Workspace {
             ),
             executions,
             service: parts.service,
-            queue: Queue::new(parts.database.clone(), parts.work.queue()),
-            work: parts.work,
+            queue: Queue::new(parts.database.clone(), queue_options(parts.jobs)),
+            jobs: parts.jobs,
             clock: Notify::new(),
             database: parts.database,
             objects: parts.objects,
             installer: parts.installer,
             turns: Turns::default(),
             changes: Shares::new(MAX_CHANGES),
+            scheduling: Shares::new(schedules::MAX_PUT),
             bases: Bases::default(),
             defaults: Defaults::default(),
             diffs: Diffs::default(),
@@ -206,4 +185,10 @@ impl Workspace {
         let refused = || ServiceError::TooMany { what: format!("{MAX_CHANGES} changes of environments") };
         self.0.changes.take(user).ok_or_else(refused)
     }
+}
+
+fn queue_options(policy: JobPolicy) -> QueueOptions {
+    let default = QueueOptions::default();
+    let heartbeat_ms = (policy.lease_ms / 5).min(default.heartbeat_ms);
+    QueueOptions { lease_ms: policy.lease_ms, heartbeat_ms, ..default }
 }

@@ -19,6 +19,7 @@ use super::transaction::Write;
 use crate::domain::{EnvironmentId, Job, JobEvent, JobId, JobState, Page, PageRequest, UserId};
 
 pub use objects::JobObject;
+use objects::free_objects;
 pub(super) use objects::hold_files;
 pub(super) use work::end_job;
 pub use work::{Expired, Lease, LeaseLost};
@@ -27,8 +28,11 @@ pub use work::{Expired, Lease, LeaseLost};
 const MAX_KIND_BYTES: usize = 64;
 /// Of a user's jobs that are over so many are kept, the latest.
 const MAX_ENDED: i64 = 1000;
+/// Of so many of them, the latest, what happened is kept, too.
+const MAX_TOLD: i64 = 100;
 /// Events of one answer.
 const MAX_EVENTS: u32 = 1000;
+const OPEN_JOBS: &str = "SELECT COUNT(*) AS open FROM jobs WHERE user_id = $1 AND state IN ('queued', 'running')";
 
 /// A job to be done.
 #[derive(Debug, Clone)]
@@ -104,6 +108,15 @@ impl Database {
         Ok(read(&row.ok_or(JobError::NotFound)?)?)
     }
 
+    /// How many jobs of the user are not over.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn open_jobs(&self, user: UserId) -> Result<u64, StoreError> {
+        let row = sqlx::query(OPEN_JOBS).bind(user.to_string()).fetch_one(self.pool()).await?;
+        row.count("open")
+    }
+
     /// The user's jobs, the latest first, of one state or all; without the details of what was asked and of what came of
     /// it, which may be long.
     ///
@@ -164,6 +177,9 @@ impl Database {
         ));
         let update = update.bind(id.to_string()).bind(user.to_string()).bind(micros(now()));
         let job = read(&update.fetch_optional(write.on()).await?.ok_or(JobError::NotFound)?)?;
+        if job.state == JobState::Cancelled {
+            free_objects(&mut write, job.id).await?;
+        }
         write.commit().await?;
         Ok(job)
     }
@@ -185,7 +201,8 @@ impl Database {
     }
 }
 
-/// Puts a job in the queue, in a transaction that holds the user. The eldest of those that are over make room.
+/// Puts a job in the queue, in a transaction that holds the user. The eldest of those that are over make room, and
+/// their events before them.
 pub(super) async fn insert_job(write: &mut Write, new: &NewJob, most: u64) -> Result<Job, JobError> {
     let job = Job {
         id: JobId::new(),
@@ -202,8 +219,7 @@ pub(super) async fn insert_job(write: &mut Write, new: &NewJob, most: u64) -> Re
         started_at: None,
         finished_at: None,
     };
-    let open = sqlx::query("SELECT COUNT(*) AS open FROM jobs WHERE user_id = $1 AND state IN ('queued', 'running')");
-    let open = open.bind(new.user.to_string()).fetch_one(write.on()).await?.count("open")?;
+    let open = sqlx::query(OPEN_JOBS).bind(new.user.to_string()).fetch_one(write.on()).await?.count("open")?;
     if open >= most {
         return Err(JobError::TooMany { open });
     }
@@ -226,6 +242,12 @@ pub(super) async fn insert_job(write: &mut Write, new: &NewJob, most: u64) -> Re
             ORDER BY finished_at DESC, id DESC LIMIT 10 OFFSET $2)",
     );
     trim.bind(new.user.to_string()).bind(MAX_ENDED).execute(write.on()).await?;
+    // Of all that are left: any number may have ended since the last one was made.
+    let forget = sqlx::query(
+        "DELETE FROM job_events WHERE job_id IN (SELECT id FROM jobs WHERE user_id = $1 AND finished_at IS NOT NULL
+            ORDER BY finished_at DESC, id DESC LIMIT $2 OFFSET $3)",
+    );
+    forget.bind(new.user.to_string()).bind(MAX_ENDED).bind(MAX_TOLD).execute(write.on()).await?;
     Ok(job)
 }
 

@@ -1,11 +1,17 @@
 //! The history of what ran, over REST.
 
+mod counting;
 mod retention;
 mod writing;
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
+use pymd::domain::{Execution, ExecutionId, ExecutionKind};
+use pymd::store::NewExecution;
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 use crate::support::{Answer, TestApp};
 
@@ -204,6 +210,56 @@ async fn lists_are_filtered_in_pages_and_counted() {
     app.ask(Method::DELETE, &format!("{EXECUTIONS}?kid=render"), None).await.problem(422, "invalid_request");
     assert_eq!(app.ask(Method::DELETE, EXECUTIONS, None).await.json(), json!({"deleted": 3}));
     assert_eq!(list(&app, "").await, Vec::<Value>::new());
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_those_go_that_the_filter_lets_through() {
+    let app = TestApp::start().await;
+    app.execute("1").await.json();
+    let id = list(&app, "").await[0]["id"].as_str().unwrap().parse().unwrap();
+    let me = app.get("/api/v1/auth/me").await.json()["id"].as_str().unwrap().parse().unwrap();
+    let (first, _) = app.workspace.database().execution(me, id).await.unwrap();
+    let old = first.started_at - Duration::from_secs(60);
+    let rows = (0..3_600_u64).map(|number| NewExecution {
+        execution: Execution {
+            id: ExecutionId::new(),
+            kind: if number % 2 == 0 { ExecutionKind::Render } else { ExecutionKind::Kernel },
+            // More than are looked at together began at one time.
+            started_at: old + Duration::from_millis(if number < 2_400 { 0 } else { number }),
+            ..first.clone()
+        },
+        outputs: None,
+    });
+    app.workspace.database().record_executions(&rows.collect::<Vec<_>>()).await.unwrap();
+    let total = async |query: &str| app.get(&format!("{EXECUTIONS}?{query}")).await.json()["total"].clone();
+    let deleted = app.ask(Method::DELETE, &format!("{EXECUTIONS}?kind=kernel"), None).await.json();
+    assert_eq!((&deleted["deleted"], total("").await), (&json!(1_800), json!(1_801)));
+    assert_eq!(total("kind=render").await, json!(1_800));
+    let until = format!("{EXECUTIONS}?until={}", old + Duration::from_millis(3_000));
+    assert_eq!(app.ask(Method::DELETE, &until, None).await.json()["deleted"], 1_500);
+    assert_eq!(total("").await, json!(301));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_user_does_not_delete_all_the_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pymd.db");
+    let app = TestApp::builder().database_url(format!("sqlite://{}", path.display())).start().await;
+    app.execute("1").await.json();
+    assert_eq!(list(&app, "").await.len(), 1);
+    let mut other = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let ask = || Box::pin(app.ask(Method::DELETE, EXECUTIONS, None));
+    let (refused, _, others) = futures::future::select_all([ask(), ask(), ask()]).await;
+    refused.problem(429, "too_many");
+    other.execute("ROLLBACK").await.unwrap();
+    let others = futures::future::join_all(others).await;
+    let deleted: Vec<_> = others.iter().map(|answer| answer.json()["deleted"].as_u64().unwrap()).collect();
+    assert_eq!(deleted.iter().sum::<u64>(), 1, "{deleted:?}");
+    app.ask(Method::DELETE, EXECUTIONS, None).await.json();
+    other.close().await.unwrap();
     app.stop().await;
 }
 

@@ -12,8 +12,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{ExecutionConfig, REMOVED};
-use crate::domain::{ExecutionFilter, UserId};
+use super::delete_eldest;
+use crate::domain::{ExecutionFilter, ExecutionPolicy, UserId};
 use crate::service::ServiceError;
 use crate::store::{Database, NewExecution, StoreError};
 
@@ -49,7 +49,7 @@ pub struct RecordingStats {
 pub(super) struct Queue {
     shared: Arc<Shared>,
     database: Database,
-    config: ExecutionConfig,
+    policy: ExecutionPolicy,
     writer: OnceLock<Writer>,
 }
 
@@ -110,7 +110,7 @@ impl Shared {
 }
 
 impl Queue {
-    pub fn new(database: Database, config: ExecutionConfig) -> Self {
+    pub fn new(database: Database, policy: ExecutionPolicy) -> Self {
         let shared = Shared {
             state: Mutex::default(),
             wake: Notify::new(),
@@ -118,7 +118,7 @@ impl Queue {
             idle: Notify::new(),
             settled: watch::Sender::new(0),
         };
-        Self { shared: Arc::new(shared), database, config, writer: OnceLock::new() }
+        Self { shared: Arc::new(shared), database, policy, writer: OnceLock::new() }
     }
 
     /// A cell runs, until [`Queue::end`].
@@ -143,11 +143,11 @@ impl Queue {
         {
             self.writer.get_or_init(|| {
                 let (shared, database) = (Arc::clone(&self.shared), self.database.clone());
-                Writer(runtime.spawn(write(shared, database, self.config.clone())))
+                Writer(runtime.spawn(write(shared, database, self.policy)))
             });
         }
         let mut state = self.shared.state();
-        if state.waiting.len() >= self.config.queued_rows || self.writer.get().is_none() {
+        if state.waiting.len() >= self.policy.queued_rows || self.writer.get().is_none() {
             state.dropped += 1;
             return false;
         }
@@ -213,7 +213,7 @@ fn size(new: &NewExecution) -> usize {
 }
 
 /// Writes what waits, for ever.
-async fn write(shared: Arc<Shared>, database: Database, config: ExecutionConfig) {
+async fn write(shared: Arc<Shared>, database: Database, policy: ExecutionPolicy) {
     let mut counts = HashMap::new();
     let mut told = 0;
     loop {
@@ -231,17 +231,18 @@ async fn write(shared: Arc<Shared>, database: Database, config: ExecutionConfig)
             if let Err(error) = &written {
                 tracing::error!(%error, rows = rows.len(), "executions could not be written down");
             }
-            if written.is_ok() {
-                for user in full(&mut counts, &rows) {
-                    if let Err(error) = keep_within(&database, &config, user).await {
-                        tracing::warn!(%error, "a user's history could not be cut to size");
-                    }
-                }
-            }
             let dropped = shared.settle(&rows, written.is_ok());
             if dropped > told {
                 tracing::warn!(rows = dropped - told, "executions were left out of the history");
                 told = dropped;
+            }
+            // Whoever waits for the rows does not wait for this.
+            if written.is_ok() {
+                for user in full(&mut counts, &rows) {
+                    if let Err(error) = keep_within(&database, &policy, user).await {
+                        tracing::warn!(%error, "a user's history could not be cut to size");
+                    }
+                }
             }
         }
     }
@@ -282,18 +283,11 @@ fn full(counts: &mut HashMap<UserId, (u64, u64)>, rows: &[NewExecution]) -> Vec<
 /// Sees to it that a user has no more history than they may: the eldest goes.
 pub(super) async fn keep_within(
     database: &Database,
-    config: &ExecutionConfig,
+    policy: &ExecutionPolicy,
     user: UserId,
 ) -> Result<(), ServiceError> {
-    database.delete_surplus_outputs(user, config.user_output_bytes).await?;
-    let mut surplus = database.surplus_executions(user, config.user_rows).await?;
-    while surplus > 0 {
-        let count = u32::try_from(surplus).unwrap_or(u32::MAX).min(REMOVED);
-        let deleted = database.delete_executions(user, &ExecutionFilter::default(), count).await?;
-        if deleted == 0 {
-            break;
-        }
-        surplus = surplus.saturating_sub(deleted);
-    }
+    database.delete_surplus_outputs(user, policy.user_output_bytes).await?;
+    let surplus = database.surplus_executions(user, policy.user_rows).await?;
+    delete_eldest(database, user, ExecutionFilter::default(), surplus).await?;
     Ok(())
 }

@@ -115,8 +115,9 @@ impl Running {
             completed_at: Timestamp::now().max(execution.started_at),
             ..*execution
         };
-        let config = executions.config();
-        let outputs = (!config.keep_outputs.is_zero()).then(|| kept::kept(&report.outputs, config.output_bytes));
+        executions.count(&execution);
+        let policy = executions.policy();
+        let outputs = (!policy.keep_outputs.is_zero()).then(|| kept::kept(&report.outputs, policy.output_bytes));
         let id = execution.id;
         executions.queue().push(NewExecution { execution, outputs }).then_some(id)
     }
@@ -129,6 +130,7 @@ impl Drop for Running {
             let wall_ms = (self.since.elapsed().as_secs_f64() * 1e6).round() / 1e3;
             let completed_at = Timestamp::now().max(execution.started_at);
             let execution = Execution { wall_ms, completed_at, ..*execution };
+            executions.count(&execution);
             executions.queue().push(NewExecution { execution, outputs: None });
         }
         executions.queue().end();

@@ -44,7 +44,7 @@ impl Workspace {
         Handlers::new().with(INSTALL, Installs(self.clone())).with_room(
             RENDER,
             Renders(self.clone()),
-            self.0.work.renders,
+            self.0.jobs.renders,
         )
     }
 
@@ -94,7 +94,13 @@ impl Workspace {
     /// # Errors
     /// There is none.
     pub async fn cancel_job(&self, user: UserId, id: JobId) -> Result<Job, ServiceError> {
-        Ok(self.0.queue.cancel(user, id).await?)
+        let content = self.0.database.job_content(id).await?;
+        let job = self.0.queue.cancel(user, id).await?;
+        // Else one could fill the disk with jobs that never begin.
+        if let Some(content) = content.filter(|_| job.state == JobState::Cancelled) {
+            self.drop_object(&content).await;
+        }
+        Ok(job)
     }
 }
 

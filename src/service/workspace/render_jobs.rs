@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::document_files::pieces;
+use super::patience::patiently;
 use super::render_events::Teller;
 use super::{RenderStored, Workspace};
 use crate::backend::event_channel;
@@ -90,8 +91,14 @@ impl Workspace {
         let request = serde_json::to_value(RenderJob::Text(request)).map_err(|error| ServiceError::internal(&error))?;
         let new = NewJob { user, environment: None, kind: RENDER.to_owned(), request };
         let Some(content) = content else { return Ok(self.0.queue.enqueue(&new).await?) };
+        self.0.queue.check_room(user).await?;
         let content = self.put_object(user, content.into_bytes()).await?;
-        Ok(self.0.queue.enqueue_with_content(&new, &content).await?)
+        let job = self.0.queue.enqueue_with_content(&new, &content).await;
+        // Another error may hide that the job was made.
+        if let Err(store::JobError::TooMany { .. }) = &job {
+            self.drop_object(&content).await;
+        }
+        Ok(job?)
     }
 
     /// Renders a stored document as a job: its text and its files as they are now.
@@ -147,6 +154,13 @@ impl Workspace {
         self.0.objects.put(&object_key, content).await?;
         Ok(JobObject { object_key, size_bytes })
     }
+
+    /// Deletes an object that nothing names any more. What is left is swept up later.
+    pub(super) async fn drop_object(&self, object: &JobObject) {
+        if let Err(error) = self.0.objects.delete(&object.object_key).await {
+            tracing::warn!(key = object.object_key, %error, "cannot delete the text of a job");
+        }
+    }
 }
 
 /// Does renders. Nothing but their result stays of them, and that is written once: with the end of the job.
@@ -155,6 +169,8 @@ pub(super) struct Renders(pub Workspace);
 impl Handler for Renders {
     async fn run(&self, job: JobContext) -> Result<Value, JobError> {
         let work = async {
+            // Once for each run, however often it finds the server busy.
+            patiently(|| job.event(json!({"event": "begin"}))).await?;
             let report = loop {
                 match self.render(&job).await? {
                     Err(ServiceError::Busy { .. }) => tokio::time::sleep(BUSY_PAUSE).await,
@@ -176,7 +192,6 @@ impl Renders {
     /// Renders, and tells of it.
     async fn render(&self, job: &JobContext) -> Result<Result<RenderReport, ServiceError>, JobError> {
         let request: RenderJob = serde_json::from_value(job.request().clone()).map_err(JobError::internal)?;
-        job.event(json!({"event": "begin"})).await?;
         let (sender, receiver) = event_channel();
         let teller = Teller::new(job);
         let done = teller.done();
@@ -199,7 +214,7 @@ impl Renders {
         watch: RenderSender,
     ) -> Result<RenderReport, ServiceError> {
         let Self(workspace) = self;
-        if let Some(object) = workspace.0.database.job_content(job.id()).await? {
+        if let Some(object) = patiently(|| workspace.0.database.job_content(job.id())).await? {
             let content = workspace.0.objects.get(&object.object_key, object.size_bytes).await?;
             request.content = String::from_utf8(content).map_err(|error| ServiceError::internal(&error))?;
         }
@@ -214,9 +229,10 @@ impl Renders {
     ) -> Result<RenderReport, ServiceError> {
         let (Self(workspace), user) = (self, job.user());
         let DocumentJob { id, version, environment_id, options } = request;
-        let now = workspace.document_summary(user, id).await?;
-        let text = workspace.0.database.document_version(user, id, version).await?;
-        let files = workspace.0.database.job_files(job.id()).await?;
+        let database = &workspace.0.database;
+        let now = patiently(|| database.document_summary(user, id)).await?;
+        let text = patiently(|| database.document_version(user, id, version)).await?;
+        let files = patiently(|| database.job_files(job.id())).await?;
         let summary = DocumentSummary {
             title: text.summary.title,
             render_format: text.summary.render_format,
@@ -251,7 +267,9 @@ impl Renders {
             "href": format!("/api/v1/jobs/{}/result", job.id()),
         });
         job.flush().await;
-        let kept = workspace.0.database.finish_with_result(job.user(), job.lease(), &result, &object, MAX_RESULTS);
+        let (database, user) = (&workspace.0.database, job.user());
+        // One that was done though no answer came has ended the job: the lease is lost then, and all is well.
+        let kept = patiently(|| database.finish_with_result(user, job.lease(), &result, &object, MAX_RESULTS));
         match kept.await {
             Ok(()) => Ok(result),
             Err(store::JobError::LeaseLost(_) | store::JobError::NotFound) => Err(JobError::Stopped),

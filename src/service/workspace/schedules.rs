@@ -12,10 +12,12 @@ use crate::domain::{
     CronExpression, DocumentId, DocumentSummary, EnvironmentId, Page, PageRequest, Schedule, TimeZoneName, UserId,
 };
 use crate::service::{ServiceError, off_the_server_threads};
-use crate::store::{Fired, NewSchedule};
+use crate::store::{Fired, NewSchedule, StoreError};
 
 /// Schedules of one user.
 const MAX_SCHEDULES: u64 = 20;
+/// Schedules that one user can put at once: when they run next takes some time to find.
+pub(super) const MAX_PUT: usize = 2;
 /// Schedules that are read at once.
 const AT_ONCE: u32 = 100;
 /// What other servers have put into the database is seen after so long at the latest.
@@ -24,6 +26,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_millis(100);
 /// And for so long when the database does not answer.
 const TROUBLED_REST: Duration = Duration::from_secs(10);
+/// A schedule that fails and has no next time is looked at again after so long.
+const LATER: Duration = Duration::from_secs(60 * 60);
+/// What the user of a schedule is told whose job could not be made.
+const UNLUCKY: &str = "internal error: the server could not make the job";
 
 /// When a document is to be rendered.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -56,15 +62,18 @@ impl Workspace {
     /// Gives a document a schedule, in place of one that it has.
     ///
     /// # Errors
-    /// There is no such document or environment, the time never comes or comes too often, or the user has too many.
+    /// There is no such document or environment, the time never comes or comes too often, the user has too many, or
+    /// changes as many at once as one may.
     pub async fn put_schedule(
         &self,
         user: UserId,
         document: DocumentId,
         request: PutSchedule,
     ) -> Result<Schedule, ServiceError> {
+        let refused = || ServiceError::TooMany { what: format!("{MAX_PUT} changes of schedules") };
+        let _share = self.0.scheduling.take(user).ok_or_else(refused)?;
         self.document_summary(user, document).await?;
-        let least = SignedDuration::from_mins(i64::from(self.0.work.schedule_minutes));
+        let least = SignedDuration::from_mins(i64::from(self.0.jobs.schedule_minutes));
         let (cron, zone) = (request.cron.clone(), request.time_zone.clone());
         let next_run_at = off_the_server_threads(move || first_run(&cron, &zone, least)).await?;
         let next_run_at = next_run_at.map_err(|message| ServiceError::Invalid { field: "cron".to_owned(), message })?;
@@ -100,19 +109,32 @@ impl Workspace {
     }
 
     /// Makes jobs of all schedules that are due at that time, and tells how many jobs it made. One that missed several
-    /// times, as nobody looked, gets one job. Any number of servers may do this at once.
+    /// times, as nobody looked, gets one job. One of which none can be made waits for its next time, and holds up no
+    /// other. Any number of servers may do this at once.
     ///
     /// # Errors
-    /// The database's.
+    /// The database is not there.
     pub async fn run_due(&self, now: Timestamp) -> Result<usize, ServiceError> {
         let mut jobs = 0;
         loop {
             let due = self.0.database.due_schedules(now, AT_ONCE).await?;
             let mut moved = false;
             for schedule in &due {
-                let fired = self.fire(schedule, now).await?;
-                moved |= fired != Fired::Lost;
-                jobs += usize::from(matches!(fired, Fired::Job(_)));
+                let (cron, zone) = (schedule.cron.clone(), schedule.time_zone.clone());
+                let next = off_the_server_threads(move || cron.next_after(&zone, now)).await?;
+                match self.fire(schedule, next).await {
+                    Ok(fired) => {
+                        moved |= fired != Fired::Lost;
+                        jobs += usize::from(matches!(fired, Fired::Job(_)));
+                    }
+                    Err(error @ (StoreError::Unavailable { .. } | StoreError::Full)) => return Err(error.into()),
+                    Err(error) => {
+                        tracing::error!(schedule = %schedule.id, %error, "a schedule's job could not be made");
+                        let next = next.unwrap_or_else(|| now.saturating_add(LATER).unwrap_or(now));
+                        self.0.database.postpone_schedule(schedule, next, UNLUCKY).await?;
+                        moved = true;
+                    }
+                }
             }
             // What others are at is theirs.
             if !moved {
@@ -121,9 +143,7 @@ impl Workspace {
         }
     }
 
-    async fn fire(&self, schedule: &Schedule, now: Timestamp) -> Result<Fired, ServiceError> {
-        let (cron, zone) = (schedule.cron.clone(), schedule.time_zone.clone());
-        let next = off_the_server_threads(move || cron.next_after(&zone, now)).await?;
+    async fn fire(&self, schedule: &Schedule, next: Option<Timestamp>) -> Result<Fired, StoreError> {
         let options = RenderStored { fresh: schedule.fresh, ..RenderStored::default() };
         let describe = |document: &DocumentSummary| {
             let job = DocumentJob::of(document, options);

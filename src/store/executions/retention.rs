@@ -24,27 +24,51 @@ impl Database {
         write.commit().await
     }
 
-    /// Removes those of the user's executions that a filter lets through, the eldest first, at most `limit` of them, and
-    /// tells how many.
+    /// Those of the user's executions that a filter lets through, the eldest first, at most `limit` of them, and when
+    /// they began.
     ///
     /// # Errors
     /// The database's.
-    pub async fn delete_executions(
+    pub async fn eldest_executions(
         &self,
         user: UserId,
         filter: &ExecutionFilter,
         limit: u32,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<(ExecutionId, Timestamp)>, StoreError> {
         let condition = Condition::of(user, filter);
-        let delete = format!(
-            "DELETE FROM executions WHERE id IN
-                (SELECT id FROM executions WHERE {} ORDER BY started_at, id LIMIT ${})",
+        let select = format!(
+            "SELECT id, started_at FROM executions WHERE {} ORDER BY started_at, id LIMIT ${}",
             condition.sql,
             condition.next()
         );
-        let mut write = self.write().await?;
         // All that was put in are words of this folder.
-        let delete = condition.bind(sqlx::query(AssertSqlSafe(delete))).bind(i64::from(limit));
+        let select = condition.bind(sqlx::query(AssertSqlSafe(select))).bind(i64::from(limit));
+        let rows = select.fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((row.parsed("id")?, row.time("started_at")?))).collect()
+    }
+
+    /// Removes these executions of the user, a few thousand at most, and tells how many were there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn delete_executions(&self, user: UserId, ids: &[ExecutionId]) -> Result<u64, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids_placeholders: Vec<_> = (2..ids.len() + 2).map(|number| format!("${number}")).collect();
+        let mut write = self.write().await?;
+        // Two who delete the same ones lock them in the same order.
+        let lock = write.dialect().pick("", "ORDER BY id FOR UPDATE");
+        let delete = format!(
+            "DELETE FROM executions WHERE id IN
+                (SELECT id FROM executions WHERE user_id = $1 AND id IN ({}) {lock})",
+            ids_placeholders.join(", ")
+        );
+        // Nothing but numbers of placeholders and a constant was put in.
+        let mut delete = sqlx::query(AssertSqlSafe(delete)).bind(user.to_string());
+        for id in ids {
+            delete = delete.bind(id.to_string());
+        }
         let deleted = delete.execute(write.on()).await?.rows_affected();
         write.commit().await?;
         Ok(deleted)

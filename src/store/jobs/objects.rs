@@ -136,6 +136,13 @@ pub(in crate::store) async fn hold_files(write: &mut Write, job: &Job, document:
     Ok(())
 }
 
+/// Lets go what a job was to work on.
+pub(super) async fn free_objects(write: &mut Write, job: JobId) -> Result<(), StoreError> {
+    let free = sqlx::query("DELETE FROM job_objects WHERE job_id = $1 AND role <> 'result'");
+    free.bind(job.to_string()).execute(write.on()).await?;
+    Ok(())
+}
+
 async fn insert(
     write: &mut Write,
     (user, job): (UserId, JobId),

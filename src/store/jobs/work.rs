@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 
+use super::objects::free_objects;
 use super::{JobError, columns, read};
-use crate::domain::{Job, JobEnd, JobId, JobState};
+use crate::domain::{Job, JobEnd, JobId, JobState, UserId};
 use crate::store::Database;
 use crate::store::error::StoreError;
 use crate::store::rows::{Columns as _, clean, json, micros, now, placeholders};
@@ -63,6 +64,20 @@ impl Database {
         kinds: &[&str],
         lease: Duration,
     ) -> Result<Option<(Job, Lease)>, StoreError> {
+        self.claim_except(owner, kinds, &[], lease).await
+    }
+
+    /// As [`Database::claim`], but no job of one of these kinds and users.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn claim_except(
+        &self,
+        owner: &str,
+        kinds: &[&str],
+        except: &[(&str, UserId)],
+        lease: Duration,
+    ) -> Result<Option<(Job, Lease)>, StoreError> {
         if kinds.is_empty() {
             return Ok(None);
         }
@@ -70,17 +85,22 @@ impl Database {
         // Two servers take two different jobs without waiting for each other.
         let skip = write.dialect().pick("", "FOR UPDATE SKIP LOCKED");
         let kind_placeholders: Vec<_> = (4..kinds.len() + 4).map(|number| format!("${number}")).collect();
+        let except_placeholders = (0..except.len()).map(|number| {
+            let first = 4 + kinds.len() + 2 * number;
+            format!("AND NOT (kind = ${first} AND user_id = ${})", first + 1)
+        });
         let update = format!(
             "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_owner = $1, lease_until = $2,
                 -- It may have been made while this was on its way.
                 started_at = COALESCE(started_at, CASE WHEN created_at > $3 THEN created_at ELSE $3 END)
-            WHERE id = (SELECT id FROM jobs waiting WHERE state = 'queued' AND kind IN ({})
+            WHERE id = (SELECT id FROM jobs waiting WHERE state = 'queued' AND kind IN ({}) {}
                 AND NOT EXISTS (SELECT 1 FROM jobs runs
                     WHERE runs.state = 'running' AND runs.environment_id = waiting.environment_id)
                 ORDER BY (SELECT COUNT(*) FROM jobs own WHERE own.state = 'running' AND own.user_id = waiting.user_id),
                     created_at, id LIMIT 1 {skip})
             RETURNING attempt, {}",
             kind_placeholders.join(", "),
+            except_placeholders.collect::<Vec<_>>().join(" "),
             columns!(),
         );
         let now = now();
@@ -89,6 +109,9 @@ impl Database {
         update = update.bind(clean(owner, MAX_OWNER_BYTES)).bind(micros(after(now, lease))).bind(micros(now));
         for kind in kinds {
             update = update.bind((*kind).to_owned());
+        }
+        for (kind, user) in except {
+            update = update.bind((*kind).to_owned()).bind(user.to_string());
         }
         let Some(row) = update.fetch_optional(write.on()).await? else { return Ok(None) };
         let job = read(&row)?;
@@ -180,26 +203,27 @@ impl Database {
         let now = micros(now());
         let mut write = self.write().await?;
         write.lock(Lock::Leases).await?;
-        sqlx::query(
+        let cancelled = sqlx::query(
             "UPDATE jobs SET state = 'cancelled', finished_at = $1, lease_owner = NULL, lease_until = NULL
-            WHERE state = 'running' AND lease_until <= $1 AND cancel_requested = 1",
-        )
-        .bind(now)
-        .execute(write.on())
-        .await?;
+            WHERE state = 'running' AND lease_until <= $1 AND cancel_requested = 1 RETURNING id",
+        );
+        let cancelled = cancelled.bind(now).fetch_all(write.on()).await?;
         let failed = sqlx::query(
             "UPDATE jobs SET state = 'failed', finished_at = $1, lease_owner = NULL, lease_until = NULL,
                 lost_leases = lost_leases + 1, error = 'the server stopped each time while it worked on this'
-            WHERE state = 'running' AND lease_until <= $1 AND lost_leases + 1 >= $2",
+            WHERE state = 'running' AND lease_until <= $1 AND lost_leases + 1 >= $2 RETURNING id",
         );
-        let failed = failed.bind(now).bind(MAX_LOST_LEASES).execute(write.on()).await?.rows_affected();
+        let failed = failed.bind(now).bind(MAX_LOST_LEASES).fetch_all(write.on()).await?;
+        for row in cancelled.iter().chain(&failed) {
+            free_objects(&mut write, row.parsed("id")?).await?;
+        }
         let requeued = sqlx::query(
             "UPDATE jobs SET state = 'queued', lease_owner = NULL, lease_until = NULL, lost_leases = lost_leases + 1
             WHERE state = 'running' AND lease_until <= $1",
         );
         let requeued = requeued.bind(now).execute(write.on()).await?.rows_affected();
         write.commit().await?;
-        Ok(Expired { requeued, failed })
+        Ok(Expired { requeued, failed: failed.len() as u64 })
     }
 }
 
@@ -223,9 +247,7 @@ pub(in crate::store) async fn end_job(
     if update.execute(write.on()).await?.rows_affected() == 0 {
         return Ok(Err(LeaseLost));
     }
-    // What it was to work on.
-    let free = sqlx::query("DELETE FROM job_objects WHERE job_id = $1 AND role <> 'result'");
-    free.bind(lease.job.to_string()).execute(write.on()).await?;
+    free_objects(write, lease.job).await?;
     Ok(Ok(()))
 }
 

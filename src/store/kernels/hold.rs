@@ -142,13 +142,7 @@ impl Database {
                 _ => segments.push(segment),
             }
         }
-        let rest = KernelAtRest {
-            image: row.text("image")?,
-            packages,
-            history: row.json("history")?,
-            segments: segments,
-            alone,
-        };
+        let rest = KernelAtRest { image: row.text("image")?, packages, history: row.json("history")?, segments, alone };
         let taken = KernelTake { user, info: read(&row)?, rest, fence: row.int("fence")? };
         write.commit().await?;
         Ok(Ok(taken))

@@ -82,6 +82,22 @@ impl Database {
         write.commit().await?;
         Ok(fired)
     }
+
+    /// Moves a schedule to `next` that [`Database::fire_schedule`] can't do anything about, and says why no job was
+    /// made. It touches nothing but the schedule's row: another one may be what is wrong.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn postpone_schedule(&self, seen: &Schedule, next: Timestamp, reason: &str) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        let update = sqlx::query(
+            "UPDATE schedules SET next_run_at = $3, last_skipped = $4
+            WHERE id = $1 AND enabled = 1 AND next_run_at = $2",
+        );
+        let update = update.bind(seen.id.to_string()).bind(seen.next_run_at.map(micros)).bind(micros(next));
+        update.bind(clean(reason, MAX_REASON_BYTES)).execute(write.on()).await?;
+        write.commit().await
+    }
 }
 
 /// Why a schedule can't run this time though its document is there.

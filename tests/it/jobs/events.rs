@@ -24,6 +24,7 @@ on_both_databases![
     an_event_that_is_too_large_is_refused,
     many_subscribers_see_the_same,
     only_its_user_sees_a_job,
+    only_the_latest_jobs_have_their_events,
 ];
 
 /// Ten events, each after a wait for nothing, so that subscribers get in between.
@@ -225,4 +226,32 @@ async fn only_its_user_sees_a_job(at: TestDatabase) {
     assert!(matches!(queue.cancel(eve, id).await, Err(store::JobError::NotFound)));
     assert!(matches!(queue.wait(eve, id).await, Err(store::JobError::NotFound)));
     assert_eq!(place.open().await.job(place.user, id).await.unwrap().state, JobState::Queued);
+}
+
+async fn only_the_latest_jobs_have_their_events(at: TestDatabase) {
+    let place = Place::new(at).await;
+    let queue = place.queue(pymd::jobs::QueueOptions { open_jobs: 200, ..quick() }).await;
+    let mut ids = Vec::new();
+    // Many end while none is made.
+    for _ in 0..130 {
+        ids.push(place.enqueue(&queue, "work").await);
+    }
+    let runner = runner(&queue, |job| async move { job.event(json!("begun")).await.map(|()| json!(null)) });
+    for id in &ids {
+        place.ended(&queue, *id).await;
+    }
+    runner.shutdown().await;
+    let waiting = place.enqueue(&queue, "work").await;
+    let database = place.open().await;
+    let mut kept = Vec::new();
+    for id in &ids {
+        let job = database.job(place.user, *id).await.unwrap();
+        let events = place.events(&queue, *id).await;
+        assert_eq!(job.last_event, 1);
+        kept.push((job.finished_at, *id, events.len()));
+    }
+    kept.sort_unstable();
+    let kept: Vec<_> = kept.into_iter().map(|(_, _, events)| events).collect();
+    assert_eq!(kept, [vec![0; 30], vec![1; 100]].concat());
+    assert_eq!(database.job(place.user, waiting).await.unwrap().state, JobState::Queued);
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pymd::domain::JobState;
 use pymd::jobs::{Handlers, JobContext, JobError, QueueOptions, Runner};
+use pymd::store::NewJob;
 use serde_json::json;
 use tokio::sync::{Barrier, mpsc};
 
@@ -122,7 +123,7 @@ async fn a_kind_with_room_of_its_own_holds_up_no_other(at: TestDatabase) {
         }
     });
     let work = Work(|_| async { Ok(json!("done")) });
-    let _runner = Runner::start(&queue, Handlers::new().with("work", work).with_room("long", waits, 2), "test");
+    let _runner = Runner::start(&queue, Handlers::new().with("work", work).with_room("long", waits, 3), "test");
     let mut long = Vec::new();
     for _ in 0..3 {
         long.push(place.enqueue(&queue, "long").await);
@@ -133,7 +134,15 @@ async fn a_kind_with_room_of_its_own_holds_up_no_other(at: TestDatabase) {
         let id = place.enqueue(&queue, "work").await;
         assert_eq!(place.ended(&queue, id).await.state, JobState::Succeeded);
     }
-    assert!(begins.try_recv().is_err(), "two at once");
+    assert!(begins.try_recv().is_err(), "two at once: the third place is for others");
+    let other = place.other_user().await;
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        others.push(queue.enqueue(&NewJob { user: other, ..place.job("long") }).await.unwrap().id);
+    }
+    assert_eq!(begins.recv().await.unwrap(), others[0]);
+    queue.cancel(other, others[0]).await.unwrap();
+    assert_eq!(begins.recv().await.unwrap(), others[1]);
     queue.cancel(place.user, first[0]).await.unwrap();
     assert!(!first.contains(&begins.recv().await.unwrap()));
 }

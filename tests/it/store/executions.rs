@@ -57,6 +57,14 @@ fn with_outputs(execution: Execution) -> NewExecution {
     NewExecution { execution, outputs: Some(NewOutputs { json, is_truncated: true }) }
 }
 
+/// Deletes the eldest, and tells how many.
+async fn delete(database: &Database, user: UserId, filter: &ExecutionFilter, limit: u32) -> u64 {
+    let eldest = database.eldest_executions(user, filter, limit).await.unwrap();
+    assert!(eldest.is_sorted_by_key(|(_, began)| *began), "{eldest:?}");
+    let ids: Vec<_> = eldest.into_iter().map(|(id, _)| id).collect();
+    database.delete_executions(user, &ids).await.unwrap()
+}
+
 async fn all(database: &Database, user: UserId, filter: &ExecutionFilter) -> Vec<Execution> {
     let page = PageRequest::new(1, 100).unwrap();
     let page = database.executions(user, filter, SortOrder::Asc, page).await.unwrap();
@@ -115,7 +123,8 @@ async fn others_see_and_delete_nothing(at: TestDatabase) {
     missing(database.execution(user, ExecutionId::new()).await);
     for filter in [ExecutionFilter::default(), ExecutionFilter { environment_id: environment, ..Default::default() }] {
         assert_eq!(all(&database, other, &filter).await, []);
-        assert_eq!(database.delete_executions(other, &filter, 100).await.unwrap(), 0);
+        assert_eq!(database.eldest_executions(other, &filter, 100).await.unwrap(), []);
+        assert_eq!(database.delete_executions(other, &[new.id]).await.unwrap(), 0);
         let page = PageRequest::default();
         let stats = database.execution_stats(other, &filter, ExecutionGroup::Environment, page).await.unwrap();
         assert_eq!((stats.total, stats.items.len()), (0, 0));
@@ -172,8 +181,8 @@ async fn filters_orders_and_pages(at: TestDatabase) {
     seen.reverse();
     assert_eq!(seen, new.iter().map(|execution| execution.id).collect::<Vec<_>>());
     let gone = ExecutionFilter { until, ..none() };
-    assert_eq!(database.delete_executions(user, &gone, 15).await.unwrap(), 15);
-    assert_eq!(database.delete_executions(user, &gone, 15).await.unwrap(), 5);
+    assert_eq!(delete(&database, user, &gone, 15).await, 15);
+    assert_eq!(delete(&database, user, &gone, 15).await, 5);
     assert_eq!(all(&database, user, &none()).await.len(), 80);
 }
 
@@ -264,7 +273,7 @@ async fn the_eldest_and_the_too_many_go(at: TestDatabase) {
     assert_eq!(database.delete_surplus_outputs(user, 3 * size).await.unwrap(), 3);
     assert!(kept(2).await.unwrap().is_some() && kept(3).await.unwrap().is_none());
     assert_eq!(database.surplus_executions(user, 5).await.unwrap(), 3);
-    assert_eq!(database.delete_executions(user, &ExecutionFilter::default(), 3).await.unwrap(), 3);
+    assert_eq!(delete(&database, user, &ExecutionFilter::default(), 3).await, 3);
     missing(kept(5).await);
     assert!(kept(4).await.is_ok());
     assert_eq!(all(&database, other, &ExecutionFilter::default()).await.len(), 1);

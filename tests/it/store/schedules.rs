@@ -1,5 +1,7 @@
 //! Schedules: one job for each time that one is due, and none where none should be.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use pymd::domain::{DocumentFormat, DocumentId, DocumentSummary, JobEnd, JobState, PageRequest, Schedule, UserId};
 use pymd::store::{Attached, Database, Fired, NewDocument, NewFile, NewJob, NewSchedule, ScheduleError};
@@ -68,7 +70,7 @@ async fn fire_at(database: &Database, number: i64) -> Fired {
 }
 
 async fn end(database: &Database, end: JobEnd) {
-    let (_, lease) = database.claim("me", &["render"], std::time::Duration::from_secs(60)).await.unwrap().unwrap();
+    let (_, lease) = database.claim("me", &["render"], Duration::from_secs(60)).await.unwrap().unwrap();
     database.finish(&lease, &end).await.unwrap();
 }
 
@@ -166,7 +168,23 @@ async fn what_a_job_is_to_work_on_is_held_until_it_is_over(at: TestDatabase) {
     database.detach_file(user, id, &new.path).await.unwrap();
     assert_eq!(named().await, 1);
     database.request_cancel(user, made.id).await.unwrap();
-    assert_eq!(named().await, 0);
+    assert_eq!((named().await, database.job_files(made.id).await.unwrap().len()), (0, 0));
+    // So does one that has lost its servers, and one that was to be cancelled by a lost one.
+    for is_cancelled in [false, true] {
+        database.attach_file(user, id, &new, Some("files/key")).await.unwrap();
+        let made = database.enqueue_of_document(user, id, job(user), 5).await.unwrap();
+        database.detach_file(user, id, &new.path).await.unwrap();
+        while let Some((claimed, _)) = database.claim("me", &["render"], Duration::ZERO).await.unwrap() {
+            assert_eq!((claimed.id, database.job_files(made.id).await.unwrap().len()), (made.id, 1));
+            if is_cancelled {
+                database.request_cancel(user, made.id).await.unwrap();
+            }
+            database.requeue_expired().await.unwrap();
+        }
+        let state = if is_cancelled { JobState::Cancelled } else { JobState::Failed };
+        assert_eq!(database.job(user, made.id).await.unwrap().state, state);
+        assert_eq!((named().await, database.job_files(made.id).await.unwrap().len()), (0, 0));
+    }
 }
 
 async fn a_schedule_waits_for_its_last_run_and_for_its_user(at: TestDatabase) {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use pymd::api::{App, serve};
 use pymd::browser::Printer;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
-use pymd::domain::{KernelPolicy, Limits};
+use pymd::domain::{ExecutionPolicy, JobPolicy, KernelPolicy, Limits};
 use pymd::jobs::Runner;
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
-use pymd::service::{Clock, ExecutionConfig, Service, ServiceConfig, WorkConfig, Workspace, WorkspaceParts};
+use pymd::service::{Clock, Service, ServiceConfig, Workspace, WorkspaceParts};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -33,8 +33,8 @@ pub struct Builder {
     objects_url: Option<String>,
     index_urls: Option<Vec<Url>>,
     kernels: KernelPolicy,
-    executions: ExecutionConfig,
-    work: WorkConfig,
+    executions: ExecutionPolicy,
+    jobs: JobPolicy,
     printer: Printer,
 }
 
@@ -88,14 +88,14 @@ impl Builder {
     }
 
     /// How much history is kept.
-    pub fn executions(mut self, config: ExecutionConfig) -> Self {
+    pub fn executions(mut self, config: ExecutionPolicy) -> Self {
         self.executions = config;
         self
     }
 
     /// What goes on when nobody waits for it.
-    pub fn work(mut self, work: WorkConfig) -> Self {
-        self.work = work;
+    pub fn jobs(mut self, jobs: JobPolicy) -> Self {
+        self.jobs = jobs;
         self
     }
 
@@ -142,7 +142,7 @@ impl Builder {
             printer: self.printer,
             data_dir: data_dir.path().to_owned(),
             cache_dir,
-            work: self.work,
+            jobs: self.jobs,
         })
         .unwrap();
         let runner = self.ready.then(|| Runner::start(workspace.queue(), workspace.handlers(), "the test's server"));
@@ -195,8 +195,8 @@ impl TestApp {
             objects_url: None,
             index_urls: None,
             kernels: KernelPolicy::default(),
-            executions: ExecutionConfig::default(),
-            work: WorkConfig::default(),
+            executions: ExecutionPolicy::default(),
+            jobs: JobPolicy::default(),
             printer: Printer::default(),
         }
     }

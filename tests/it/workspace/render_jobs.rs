@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
-use pymd::service::WorkConfig;
+use pymd::domain::JobPolicy;
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use super::stored;
+use crate::databases::TestDatabase;
 use crate::support::{Answer, Server, TestApp, client};
 
 const CHAIN: &str = "```\nx = 20\nprint('first')\n```\n\ntext\n\n```\nprint('sum', x + 1)\n```\n";
@@ -50,6 +52,12 @@ async fn until(app: &TestApp, job: &Value, words: &str) {
     while !text.contains(words) {
         text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
     }
+}
+
+/// How many objects jobs have.
+fn objects(app: &TestApp) -> usize {
+    let Ok(users) = std::fs::read_dir(app.data_dir.path().join("objects/jobs")) else { return 0 };
+    users.map(|user| std::fs::read_dir(user.unwrap().path()).unwrap().count()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,26 +112,41 @@ async fn long_texts_and_results_are_kept_beside_the_rows() {
     assert!(rendered.contains(&"x".repeat(1000)) && rendered.contains("word word"));
 
     // What it was to render is let go; what came of it is held.
-    let keys = async || {
-        let mut keys = Vec::new();
-        for entry in std::fs::read_dir(app.data_dir.path().join("objects/jobs")).unwrap() {
-            for entry in std::fs::read_dir(entry.unwrap().path()).unwrap() {
-                keys.push(entry.unwrap().file_name());
-            }
-        }
-        keys.len()
-    };
-    assert_eq!(keys().await, 2);
+    assert_eq!(objects(&app), 2);
     let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
     app.workspace.sweep_documents(later).await.unwrap();
-    assert_eq!(keys().await, 1);
+    assert_eq!(objects(&app), 1);
     assert_eq!(app.get(&format!("{}/result", path(&job))).await.text, answer.text);
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_are_refused_or_cancelled_leave_no_objects() {
+    // Nobody takes them out of the queue.
+    let app = TestApp::builder().preparing().start().await;
+    let long = json!({"content": "word ".repeat(5_000)});
+    let mut jobs = Vec::new();
+    for _ in 0..30 {
+        jobs.push(later(&app, Method::POST, "/api/v1/render", Some(long.clone())).await);
+    }
+    assert_eq!(objects(&app), 30);
+    // Some pass the first look together.
+    let ask = || app.request(Method::POST, "/api/v1/render").header("prefer", "respond-async").json(&long).send();
+    let answers = futures::future::join_all((0..8).map(|_| ask())).await;
+    let accepted = answers.into_iter().filter(|answer| answer.as_ref().unwrap().status() == StatusCode::ACCEPTED);
+    assert_eq!((accepted.count(), objects(&app)), (2, 32));
+    Answer::of(ask().await.unwrap()).await.problem(429, "too_many");
+    assert_eq!(objects(&app), 32);
+    for (number, job) in jobs.iter().enumerate() {
+        let cancelled = app.ask(Method::POST, &format!("{}/cancel", path(job)), None).await.json();
+        assert_eq!((cancelled["state"].as_str(), objects(&app)), (Some("cancelled"), 31 - number));
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stored_document_is_rendered_as_it_was_when_the_job_was_made() {
-    let app = TestApp::builder().work(WorkConfig { renders: 1, ..WorkConfig::default() }).start().await;
+    let app = TestApp::builder().jobs(JobPolicy { renders: 1, ..JobPolicy::default() }).start().await;
     let id = stored(&app, "Files", "```\nprint(open('a.csv').read())\n```\n").await;
     let file = format!("/api/v1/documents/{id}/files/a.csv");
     let put = async |content: &'static str| app.request(Method::PUT, &file).body(content).send().await.unwrap();
@@ -141,7 +164,14 @@ async fn a_stored_document_is_rendered_as_it_was_when_the_job_was_made() {
     assert_eq!(app.ask(Method::DELETE, &file, None).await.status, StatusCode::NO_CONTENT);
     let hours = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
     app.workspace.sweep_documents(hours).await.unwrap();
+    // One that is deleted by then can't be rendered.
+    let gone = stored(&app, "Gone", "text").await;
+    let lost = later(&app, Method::GET, &format!("/api/v1/render/documents/{gone}"), None).await;
+    app.ask(Method::DELETE, &format!("/api/v1/documents/{gone}?permanently=true"), None).await;
     app.ask(Method::POST, &format!("{}/cancel", path(&busy)), None).await.json();
+    told(&app, &lost).await;
+    let lost = app.get(&path(&lost)).await.json();
+    assert_eq!((&lost["state"], &lost["error"]), (&json!("failed"), &json!("there is no such document")));
     told(&app, &job).await;
     let result = app.get(&format!("{}/result", path(&job))).await.json();
     assert!(result["rendered"].as_str().unwrap().contains("old file"), "{result}");
@@ -161,6 +191,41 @@ async fn a_stored_document_is_rendered_as_it_was_when_the_job_was_made() {
     let nobodys = "/api/v1/render/documents/01890a5d-ac96-774b-bcce-b302099a8057";
     let answer = app.request(Method::POST, nobodys).header("prefer", "respond-async").send().await.unwrap();
     Answer::of(answer).await.problem(404, "not_found");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moment_without_a_database_throws_no_finished_render_away() {
+    let at = TestDatabase::postgres().await;
+    let app = TestApp::builder().database_url(at.url()).start().await;
+    let mut other = PgConnection::connect(at.url()).await.unwrap();
+    // Sequences go on though the transaction does not.
+    for (table, condition) in [("job_events", "NEW.seq = 1"), ("job_objects", "NEW.role = 'result'")] {
+        let spoil = format!(
+            "CREATE SEQUENCE tries_{table};
+            CREATE FUNCTION spoil_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF {condition} AND nextval('tries_{table}') <= 3 THEN
+                    RAISE EXCEPTION 'not now' USING ERRCODE = '57P03';
+                END IF;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER spoil BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION spoil_{table}();"
+        );
+        other.execute(sqlx::AssertSqlSafe(spoil)).await.unwrap();
+    }
+    let content = "```\nprint('x' * 200_000)\n```\n";
+    let job = later(&app, Method::POST, "/api/v1/render", Some(json!({"content": content}))).await;
+    let events = told(&app, &job).await;
+    assert_eq!(events.iter().filter(|event| event["event"] == "begin").count(), 1, "{events:?}");
+    let done = app.get(&path(&job)).await.json();
+    assert_eq!(done["state"], "succeeded", "{done}");
+    let rendered = app.get(&format!("{}/result", path(&job))).await.json()["rendered"].as_str().unwrap().to_owned();
+    assert!(rendered.contains(&"x".repeat(1000)));
+    for table in ["job_events", "job_objects"] {
+        let tries = sqlx::AssertSqlSafe(format!("SELECT last_value FROM tries_{table}"));
+        assert!(sqlx::query_scalar::<_, i64>(tries).fetch_one(&mut other).await.unwrap() > 3, "{table}");
+    }
+    other.close().await.unwrap();
     app.stop().await;
 }
 
