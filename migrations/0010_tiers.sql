@@ -11,6 +11,9 @@ ALTER TABLE users ADD COLUMN overrides TEXT NOT NULL DEFAULT '{}';
 -- Limits of what runs in one environment, where an admin has said so: JSON.
 ALTER TABLE environments ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
 
+-- What was asked for when a kernel was made: JSON. It has no more, whatever its owner's tier comes to allow.
+ALTER TABLE kernels ADD COLUMN asked_limits TEXT NOT NULL DEFAULT '{}';
+
 -- What admins did, and what concerns who gets in. Nobody changes it.
 CREATE TABLE audit (
     id TEXT NOT NULL PRIMARY KEY,

@@ -57,8 +57,10 @@ pub struct Config {
     pub index_urls: Vec<Url>,
     /// Servers that indexes may lead to though they lie in a private network.
     pub index_trusted_hosts: Vec<String>,
-    /// What an execution may use.
+    /// What an execution may use that is no user's: of a command.
     pub limits: Limits,
+    /// What no user's execution goes beyond, whatever the tier says.
+    pub ceiling: Limits,
     /// Threads and queues.
     pub executor: ExecutorConfig,
     /// How much is kept of what ran.
@@ -148,6 +150,7 @@ impl Config {
             variable: "PYMD_CACHE_DIR",
         })?;
         let bad_token = |error: BadToken| ConfigError::Value { key: "admin_token", message: error.to_string() };
+        let limits = settings.limits.resolve()?;
         let admin_token = settings.admin_token.map(|text| text.check().map_err(bad_token)).transpose()?;
         Ok(Self {
             listen: settings.listen.unwrap_or_default().0,
@@ -158,7 +161,8 @@ impl Config {
             object_store_url: settings.object_store_url,
             index_urls: index_urls(settings.index_url.as_deref().unwrap_or(DEFAULT_INDEX_URL))?,
             index_trusted_hosts: words(settings.index_trusted_hosts.as_deref().unwrap_or_default()),
-            limits: settings.limits.resolve()?,
+            limits: Limits::default().with(&limits),
+            ceiling: Limits::highest().with(&limits),
             executor: settings.executor.resolve()?,
             executions: settings.executions.resolve()?,
             http: settings.http.resolve()?,

@@ -47,15 +47,15 @@ pub use workspace::{
 };
 
 use crate::backend::wasm::Sandbox;
-use crate::domain::{Limits, RenderPolicy};
+use crate::domain::{Grant, Limits, RenderPolicy};
 use crate::store::{Database, Objects};
-use admission::Admission;
+use admission::{Admission, Seat};
 use checkpoints::Checkpoints;
 
 /// How much may run.
 #[derive(Debug, Clone)]
 pub struct ServiceConfig {
-    /// What every execution may use; a request may ask for less.
+    /// What no execution goes beyond, whoever asks for it.
     pub limits: Limits,
     /// Requests that run at once.
     pub max_running: usize,
@@ -118,6 +118,15 @@ pub struct ServiceStats {
     pub ready_kernels: usize,
     /// What is kept of earlier renders.
     pub checkpoints: CheckpointStats,
+}
+
+/// What whoever asks for something may use.
+#[derive(Debug, Clone)]
+pub struct Allowance {
+    /// What an execution may use; a request may ask for less.
+    pub limits: Limits,
+    /// Whose turn it is when.
+    pub seat: Seat,
 }
 
 /// The service. Cloning shares it.
@@ -193,9 +202,14 @@ impl Service {
         }
     }
 
-    /// What every execution may use.
-    pub fn limits(&self) -> &Limits {
-        &self.0.config.limits
+    /// What anybody may use.
+    pub fn allowance(&self) -> Allowance {
+        Allowance { limits: self.0.config.limits.clone(), seat: Seat::of_nobody() }
+    }
+
+    /// What a user may use: what the tier says, as far as the server allows it.
+    pub fn allowance_of(&self, grant: &Grant) -> Allowance {
+        Allowance { limits: grant.limits.at_most(&self.0.config.limits), seat: Seat::from(grant) }
     }
 
     /// What goes on now.

@@ -85,9 +85,10 @@ pub async fn preview(
     Problems))]
 pub async fn validate(
     State(app): State<App>,
+    Caller(user): Caller,
     ApiJson(request): ApiJson<ValidateRequest>,
 ) -> Result<Json<ValidateReport>, ApiError> {
-    Ok(Json(app.run(app.service().validate(request)).await?))
+    Ok(Json(app.run(app.workspace().validate(user.id, request)).await?))
 }
 
 /// Answers with what `work` says, at once or as it happens.

@@ -24,6 +24,7 @@ pub mod wasi;
 
 pub use checkpoint::Checkpoint;
 pub use engine::engine;
+pub use executor::Pace;
 pub use guest::CellProblem;
 pub use kernel::Kernel;
 pub use rest::{AtRest, Digest, Ground, WakeError};

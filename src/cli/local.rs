@@ -103,7 +103,7 @@ pub async fn env_dir(
 /// A service that still has to be made ready, for what needs no code to run.
 pub fn idle_service(config: &Config) -> Service {
     Service::new(ServiceConfig {
-        limits: config.limits.clone(),
+        limits: config.ceiling.clone(),
         max_running: config.executor.max_running,
         max_queued: config.executor.max_queued,
         ..ServiceConfig::default()

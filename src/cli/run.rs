@@ -53,17 +53,18 @@ pub async fn run(args: RunArgs) -> Result<u8, Failure> {
     let limits = args.limits.request();
     let request = ExecuteRequest { code, limits, stdin, ..ExecuteRequest::default() };
     if args.json {
-        let report = service.execute(request, environment, None, None).await?;
+        let report = service.execute(request, environment, None, None, &service.allowance()).await?;
         let json = serde_json::to_string(&report).map_err(Failure::fault)?;
         local::write_text(None, &format!("{json}\n"))?;
         return Ok(exit_code(&report.outcome));
     }
     let (sender, receiver) = event_channel();
+    let allowance = service.allowance();
+    let ran = service.execute(request, environment, Some(sender), None, &allowance);
     // Both at once; when standard output is closed, the code is ended as a pipe would end it.
-    let (report, shown) =
-        tokio::try_join!(async { Ok(service.execute(request, environment, Some(sender), None).await?) }, async {
-            show_all(receiver, echo).await.map_err(|error| Failure::fault(format!("cannot write: {error}")))
-        })?;
+    let (report, shown) = tokio::try_join!(async { Ok(ran.await?) }, async {
+        show_all(receiver, echo).await.map_err(|error| Failure::fault(format!("cannot write: {error}")))
+    })?;
     finish(&report, shown)
 }
 

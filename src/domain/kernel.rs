@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::text_enum::text_enum;
-use super::{CheckpointId, EnvironmentId, KernelId, Limits, Lockfile};
+use super::{CheckpointId, EnvironmentId, KernelId, Limits, LimitsRequest, Lockfile};
 
 /// How a kernel is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
@@ -152,6 +152,8 @@ pub struct KernelAtRest {
     pub segments: Vec<KernelSegment>,
     /// The last of them once more, by itself, where that is much quicker to read.
     pub alone: Option<KernelSegment>,
+    /// What was asked for when it was made.
+    pub asked_limits: LimitsRequest,
 }
 
 /// The saved states of a kernel, by their number among all that its segments hold.

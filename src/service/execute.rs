@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{RecordedCell, Recording, Service, ServiceError};
+use super::{Allowance, RecordedCell, Recording, Service, ServiceError};
 use crate::backend::EventSender;
 use crate::backend::wasm::EnvironmentBase;
 use crate::domain::{CellRequest, EnvironmentId, ExecuteReport, InputFile, LimitsRequest};
@@ -64,7 +64,7 @@ impl RequestFile {
 
 impl Service {
     /// Runs code in a fresh kernel: of `environment`, or with what is linked into the runtime. Dropping the future ends
-    /// the code. `recording` writes it down.
+    /// the code. `recording` writes it down; `allowance` is whoever asks for it allowed.
     ///
     /// # Errors
     /// When the request can't be taken; what the code does is in the report.
@@ -74,12 +74,14 @@ impl Service {
         environment: Option<EnvironmentBase>,
         events: Option<EventSender>,
         recording: Option<&Recording>,
+        allowance: &Allowance,
     ) -> Result<ExecuteReport, ServiceError> {
         let sandbox = self.sandbox()?;
-        let limits = request.limits.within(self.limits())?;
+        let limits = request.limits.within(&allowance.limits)?;
         let files = request.files.into_iter().map(RequestFile::decode).collect::<Result<Vec<_>, _>>()?;
-        let _permit = self.0.admission.enter().await?;
+        let permit = self.0.admission.enter_as(&allowance.seat).await?;
         let mut kernel = sandbox.kernel_for(environment.as_ref(), &request.code, &limits).await?;
+        kernel.set_pace(permit.pace());
         kernel.put_files(&files, &limits)?;
         let stdin = request.stdin.unwrap_or_default().into_bytes();
         let cell = CellRequest { code: request.code, name: "cell 1".to_owned(), stdin, limits };

@@ -34,7 +34,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::feeds::Feeds;
 use super::turns::Turns;
-use super::{Executions, Service, ServiceError, off_the_server_threads};
+use super::{Allowance, Executions, Service, ServiceError, off_the_server_threads};
 use crate::domain::{
     CheckpointId, EnvironmentId, KernelAtRest, KernelEvent, KernelHistory, KernelId, KernelInfo, KernelPolicy,
     LimitsRequest, UserId,
@@ -154,6 +154,11 @@ impl Kernels {
         }))
     }
 
+    /// What a user may use at this moment.
+    async fn allowance(&self, user: UserId, environment: Option<EnvironmentId>) -> Result<Allowance, ServiceError> {
+        Ok(self.0.service.allowance_of(&self.0.database.grant(user, environment).await?))
+    }
+
     fn all(&self) -> MutexGuard<'_, HashMap<KernelId, Arc<Entry>>> {
         self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -182,12 +187,13 @@ impl Kernels {
             let message = format!("must have 1 to {MAX_NAME_CHARS} characters");
             return Err(ServiceError::Invalid { field: "name".to_owned(), message });
         }
-        let limits = request.limits.within(self.0.service.limits())?;
+        let limits = request.limits.within(&self.allowance(user, request.environment_id).await?.limits)?;
         let birth = Birth {
             user,
             name: request.name,
             environment: request.environment_id,
             forked_from: None,
+            asked: request.limits,
             limits,
             created_at: now_as_kept(),
         };
@@ -217,7 +223,8 @@ impl Kernels {
         let new = entries.iter().map(|entry| {
             let (info, history) = (entry.info(), KernelHistory::default());
             let (image, packages) = (image.clone(), packages.clone());
-            let rest = KernelAtRest { image, packages, history, segments: Vec::new(), alone: None };
+            let asked_limits = entry.asked_limits();
+            let rest = KernelAtRest { image, packages, history, asked_limits, ..KernelAtRest::default() };
             NewKernel { user, info, rest }
         });
         let new: Vec<_> = new.collect();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Recording, Service, ServiceError};
+use super::{Allowance, Recording, Service, ServiceError};
 use crate::backend::wasm::EnvironmentBase;
 use crate::backend::{EventSender, Queued};
 use crate::document::{self, CellRef, Document, Format, RenderOptions};
@@ -181,6 +181,8 @@ pub struct RenderContext {
     pub watch: Option<RenderSender>,
     /// What writes the cells down.
     pub recording: Option<Recording>,
+    /// What whoever asks for it may use; absent: what anybody may.
+    pub allowance: Option<Allowance>,
 }
 
 /// A document, and what came of its cells.
@@ -269,7 +271,9 @@ impl Service {
     pub async fn run_document(&self, request: RenderRequest, context: RenderContext) -> Result<Ran, ServiceError> {
         let started = Instant::now();
         let sandbox = self.sandbox()?;
-        let limits = request.limits.within(self.limits())?;
+        let RenderContext { environment, owner, attached, watch, recording, allowance } = context;
+        let Allowance { limits, seat } = allowance.unwrap_or_else(|| self.allowance());
+        let limits = request.limits.within(&limits)?;
         let content = request.content;
         let parse = move || {
             let document = document::parse(&content);
@@ -280,10 +284,10 @@ impl Service {
         let limits = settings.limits.clamped(&limits);
         let running: Vec<_> = document.cells().filter(|cell| cell.options.runs()).collect();
         let code = running.iter().map(|cell| cell.code).collect::<Vec<_>>().join("\n");
-        let RenderContext { environment, owner, attached, watch, recording } = context;
         let run = Run {
             sandbox,
             admission: &self.0.admission,
+            seat: &seat,
             start: sandbox.start_point(environment.as_ref(), &code, &limits).await,
             cells: running,
             attached: attached.as_ref(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::render::off_the_server_threads;
-use super::{Service, ServiceError};
+use super::{Allowance, Service, ServiceError};
 use crate::document::{self, Problem, Severity};
 
 /// A document to check.
@@ -28,14 +28,18 @@ impl Service {
     ///
     /// # Errors
     /// When the runtime is not ready or the check runs into the limits.
-    pub async fn validate(&self, request: ValidateRequest) -> Result<ValidateReport, ServiceError> {
+    pub async fn validate(
+        &self,
+        request: ValidateRequest,
+        allowance: &Allowance,
+    ) -> Result<ValidateReport, ServiceError> {
         let sandbox = self.sandbox()?;
-        let _permit = self.0.admission.enter().await?;
+        let _permit = self.0.admission.enter_as(&allowance.seat).await?;
         let (parsed, mut errors) =
             off_the_server_threads(move || (document::parse(&request.content), document::check(&request.content)))
                 .await?;
         let cells = parsed.cells().map(|cell| (format!("cell {}", cell.index + 1), cell.code.to_owned())).collect();
-        let found = sandbox.kernel()?.check(cells, self.limits().clone()).await?;
+        let found = sandbox.kernel()?.check(cells, allowance.limits.clone()).await?;
         let places: Vec<_> = parsed.cells().collect();
         for problem in found {
             // The numbers come from the guest: a cell that does not exist is nobody's.

@@ -194,8 +194,8 @@ async fn insert(write: &mut Write, server: &Server, kernel: &NewKernel) -> Resul
     let stored = rest.segments.iter().fold(0_u64, |sum, segment| sum.saturating_add(segment.size_bytes));
     sqlx::query(
         "INSERT INTO kernels (id, user_id, name, environment_id, forked_from, limits, state, execution_count,
-            size_bytes, stored_bytes, created_at, used_at, server_id, fence, image, packages, history)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $15, $16)",
+            size_bytes, stored_bytes, created_at, used_at, server_id, fence, image, packages, history, asked_limits)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $15, $16, $17)",
     )
     .bind(info.id.to_string())
     .bind(user.to_string())
@@ -213,6 +213,7 @@ async fn insert(write: &mut Write, server: &Server, kernel: &NewKernel) -> Resul
     .bind(rest.image.clone())
     .bind(packages)
     .bind(json(&rest.history)?)
+    .bind(json(&rest.asked_limits)?)
     .execute(write.on())
     .await?;
     add_segments(write, info.id, 0, &rest.segments).await?;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{Checkpoint, State};
+use super::executor::Pace;
 use super::guest::{CellProblem, CheckCell, Work};
 use super::machine::Live;
 use super::memory::{Slot, collect};
@@ -43,6 +44,8 @@ pub struct Kernel {
     spoilt: bool,
     /// Whether the guest came back from its last turn, so that the store can serve another kernel.
     at_rest: bool,
+    /// How it shares the processor with others.
+    pace: Pace,
 }
 
 /// What becomes of the state after a cell.
@@ -58,7 +61,13 @@ pub(super) enum Keep {
 
 impl Kernel {
     pub(super) fn new(inner: Arc<Inner>, slot: Arc<Slot>, live: Option<Live>, state: Checkpoint) -> Self {
-        Self { inner, slot: Some(slot), live, state, target: None, spoilt: false, at_rest: true }
+        let pace = Pace::default();
+        Self { inner, slot: Some(slot), live, state, target: None, spoilt: false, at_rest: true, pace }
+    }
+
+    /// From its next cell on it shares the processor with others so.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     /// Lets the kernel go on from another state of the same image. False where it is of another image: then nothing has
@@ -184,10 +193,10 @@ impl Kernel {
         keep: Keep,
     ) -> Result<(Self, CellReport), SandboxError> {
         let inner = Arc::clone(&self.inner);
-        let cpu_share = cell.limits.cpu_share;
+        let (cpu_share, pace) = (cell.limits.cpu_share, self.pace.clone());
         inner
             .machine
-            .on_executor(cpu_share, async move {
+            .on_executor(cpu_share, pace, async move {
                 let report = self.run_here(&cell, work, events, cancel, keep).await?;
                 Ok((self, report))
             })
@@ -246,11 +255,11 @@ impl Kernel {
     ) -> Result<Vec<CellProblem>, SandboxError> {
         let inner = Arc::clone(&self.inner);
         let cells: Vec<_> = cells.into_iter().map(|(name, code)| CheckCell { code, name }).collect();
-        let cpu_share = limits.cpu_share;
+        let (cpu_share, pace) = (limits.cpu_share, self.pace.clone());
         let request = CellRequest { code: String::new(), name: String::new(), stdin: Vec::new(), limits };
         inner
             .machine
-            .on_executor(cpu_share, async move {
+            .on_executor(cpu_share, pace, async move {
                 let work = Work::Check { cells };
                 let returned = self.turn(&request, work, None, &CancellationToken::new()).await?;
                 let live = self.live.as_mut().ok_or(SandboxError::Broken("a check without a store"))?;

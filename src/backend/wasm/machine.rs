@@ -9,7 +9,7 @@ use wasmtime::{Engine, Global, InstancePre, Linker, Memory, Store, Trap, TypedFu
 
 use super::checkpoint::Checkpoint;
 use super::engine::{SLICE_FUEL, load};
-use super::executor::Executor;
+use super::executor::{Executor, Pace};
 use super::guest::Guest;
 use super::memory::{GlobalValue, Image, Slot, with_slot};
 use super::recorder::SharedRecorder;
@@ -83,9 +83,10 @@ impl Machine {
     pub async fn on_executor<T: Send + 'static>(
         &self,
         cpu_share: f64,
+        pace: Pace,
         work: impl Future<Output = Result<T, SandboxError>> + Send + 'static,
     ) -> Result<T, SandboxError> {
-        match self.executor.run(work, cpu_share).await {
+        match self.executor.run(work, cpu_share, pace).await {
             Ok(done) => done,
             Err(error) => Err(SandboxError::Executor(error.to_string())),
         }

@@ -17,7 +17,7 @@ use super::{LIKELY, dead};
 use crate::backend::wasm::{Checkpoint, EnvironmentBase, Kernel};
 use crate::domain::{
     CheckpointId, CheckpointInfo, EnvironmentId, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState,
-    Limits, UserId,
+    Limits, LimitsRequest, UserId,
 };
 use crate::service::{Service, ServiceError};
 
@@ -37,6 +37,9 @@ pub(super) struct Birth {
     pub name: Option<String>,
     pub environment: Option<EnvironmentId>,
     pub forked_from: Option<KernelId>,
+    /// What was asked for when it was made: it has no more.
+    pub asked: LimitsRequest,
+    /// What it had when it was made, or was saved.
     pub limits: Limits,
     pub created_at: Timestamp,
 }
@@ -123,6 +126,7 @@ impl Entry {
         let state = if checkpoint.is_some() { KernelState::Idle } else { KernelState::Dead };
         let mut now = Now {
             state,
+            limits: birth.limits.clone(),
             revision: 0,
             beginning,
             checkpoint,
@@ -167,8 +171,15 @@ impl Entry {
         self.birth.environment
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.birth.limits
+    pub(super) fn asked_limits(&self) -> LimitsRequest {
+        self.birth.asked.clone()
+    }
+
+    /// What its cells may use from now on, where whoever runs them may use `most`.
+    pub(super) fn limit(&self, most: &Limits) -> Limits {
+        let limits = self.birth.asked.clamped(most);
+        self.now().limits.clone_from(&limits);
+        limits
     }
 
     /// Whether it is in memory no more, or another's.
@@ -218,7 +229,7 @@ impl Entry {
             state: now.state,
             execution_count: now.checkpoint.as_ref().map_or(0, Checkpoint::count),
             checkpoint_id: now.checkpoint_id(),
-            limits: self.birth.limits.clone(),
+            limits: now.limits.clone(),
             size_bytes: now.size_bytes,
             saved: now.revision == self.kept_revision.load(Ordering::Acquire),
             created_at: self.birth.created_at,
@@ -359,7 +370,8 @@ impl Entry {
 
     /// Begins anew.
     pub(super) async fn restart(&self, service: &Service, beginning: Beginning, _: &Turn) -> Result<(), ServiceError> {
-        let kernel = fresh(service, &beginning, &self.birth.limits).await?;
+        let limits = self.now().limits.clone();
+        let kernel = fresh(service, &beginning, &limits).await?;
         let mut now = self.now();
         let history = std::mem::take(&mut now.history);
         now.checkpoint = Some(kernel.checkpoint());

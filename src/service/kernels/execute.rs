@@ -9,7 +9,8 @@ use super::Kernels;
 use super::entry::{Entry, Turn};
 use crate::backend::EventSender;
 use crate::domain::{CellRequest, ExecuteReport, ExecutionKind, Limits, LimitsRequest};
-use crate::service::{Origin, RecordedCell, Recording, ServiceError};
+use crate::service::admission::Seat;
+use crate::service::{Allowance, Origin, RecordedCell, Recording, ServiceError};
 
 /// A cell to run in a kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -38,8 +39,9 @@ impl Kernels {
         events: Option<EventSender>,
         cancel: CancellationToken,
     ) -> Result<ExecuteReport, ServiceError> {
-        let limits = request.limits.within(entry.limits())?;
-        let ran = self.run(&entry, &turn, (request, limits), events, cancel).await;
+        let Allowance { limits, seat } = self.allowance(entry.user(), entry.environment()).await?;
+        let limits = request.limits.within(&entry.limit(&limits))?;
+        let ran = self.run(&entry, &turn, (request, limits, seat), events, cancel).await;
         drop(turn);
         let this = self.clone();
         // The answer does not wait for it.
@@ -51,7 +53,7 @@ impl Kernels {
         &self,
         entry: &Entry,
         turn: &Turn,
-        (request, limits): (ExecuteCell, Limits),
+        (request, limits, seat): (ExecuteCell, Limits, Seat),
         events: Option<EventSender>,
         cancel: CancellationToken,
     ) -> Result<ExecuteReport, ServiceError> {
@@ -59,8 +61,9 @@ impl Kernels {
             return Err(ServiceError::Unavailable { reason: "the database does not answer".to_owned() });
         }
         self.refuse_crowded(entry.user()).await?;
-        let _permit = self.0.service.admission().enter().await?;
-        let kernel = entry.begin(&self.0.service, &cancel, turn)?;
+        let permit = self.0.service.admission().enter_as(&seat).await?;
+        let mut kernel = entry.begin(&self.0.service, &cancel, turn)?;
+        kernel.set_pace(permit.pace());
         let number = kernel.checkpoint().count();
         let cell = CellRequest {
             name: format!("cell {}", number + 1),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Entry, Kernels};
 use crate::domain::{CellRequest, Completion, Inspection, Limits, Outcome, StreamName};
-use crate::service::ServiceError;
+use crate::service::{Allowance, ServiceError};
 
 /// What runs in the copy.
 const PROGRAM: &str = include_str!("introspect.py");
@@ -57,15 +57,17 @@ impl Kernels {
             let message = format!("lies behind the code's {length} characters");
             return Err(ServiceError::Invalid { field: "cursor".to_owned(), message });
         }
-        let _permit = self.0.service.admission().enter().await?;
-        let kernel = self.0.service.sandbox()?.resume(&entry.state()?)?;
+        let Allowance { limits, seat } = self.allowance(entry.user(), entry.environment()).await?;
+        let permit = self.0.service.admission().enter_as(&seat).await?;
+        let mut kernel = self.0.service.sandbox()?.resume(&entry.state()?)?;
         let question = json!({"ask": ask, "code": at.code, "cursor": at.cursor});
-        let limits = entry.limits();
+        kernel.set_pace(permit.pace());
+        let limits = entry.limit(&limits);
         let limits = Limits {
             fuel: limits.fuel.min(FUEL),
             wall_ms: limits.wall_ms.min(WALL_MS),
             output_bytes: OUTPUT_BYTES,
-            ..limits.clone()
+            ..limits
         };
         let (code, stdin) = (PROGRAM.to_owned(), question.to_string().into_bytes());
         let cell = CellRequest { code, name: "question".to_owned(), stdin, limits };

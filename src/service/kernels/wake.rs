@@ -364,6 +364,7 @@ fn birth(taken: &KernelTake) -> Birth {
         name: info.name.clone(),
         environment: info.environment_id,
         forked_from: info.forked_from,
+        asked: taken.rest.asked_limits.clone(),
         limits: info.limits.clone(),
         created_at: info.created_at,
     }

@@ -10,7 +10,7 @@ use crate::backend::event_channel;
 use crate::backend::wasm::{Kernel, Sandbox, StartPoint};
 use crate::document::{self, CellKey, CellRef};
 use crate::domain::{CellReport, CellRequest, Event, ExecutionId, Limits, Outcome, UserId};
-use crate::service::admission::Admission;
+use crate::service::admission::{Admission, Seat};
 use crate::service::checkpoints::{Checkpoints, Known, Place};
 use crate::service::{RecordedCell, Recording, Renders, ServiceError};
 
@@ -26,6 +26,8 @@ const OWN: usize = 0;
 pub(super) struct Run<'a> {
     pub sandbox: &'a Sandbox,
     pub admission: &'a Admission,
+    /// For whom.
+    pub seat: &'a Seat,
     pub start: StartPoint<'a>,
     /// The cells that are to run, in order.
     pub cells: Vec<CellRef<'a>>,
@@ -89,8 +91,8 @@ impl Run<'_> {
             self.note(at);
             return Ok(done);
         }
-        let _permit = self.admission.enter().await?;
-        let (at, beginning) = match known.resume {
+        let permit = self.admission.enter_as(self.seat).await?;
+        let (at, mut beginning) = match known.resume {
             Some((_, state, place)) => {
                 let parked = self.keeper.and_then(|(checkpoints, user)| checkpoints.unpark(user, &state));
                 let kernel = parked.map_or_else(|| self.sandbox.resume(&state), Ok)?;
@@ -104,6 +106,7 @@ impl Run<'_> {
                 (OWN, Beginning { kernel, keys: self.keys(OWN), place: None })
             }
         };
+        beginning.kernel.set_pace(permit.pace());
         self.run(beginning, &mut done).await?;
         self.note(at);
         Ok(done)

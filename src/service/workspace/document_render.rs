@@ -124,7 +124,8 @@ impl Workspace {
         })?;
         let attached = attached(&self.0.objects, files)?;
         let recording = Some(self.rendering(user, environment, Some(document.summary.id)));
-        Ok(RenderContext { environment: base, owner: Some(user), attached, watch, recording })
+        let allowance = Some(self.allowance(user, environment).await?);
+        Ok(RenderContext { environment: base, owner: Some(user), attached, watch, recording, allowance })
     }
 }
 

@@ -83,7 +83,8 @@ impl Workspace {
     /// The request is refused, too many jobs of the user wait, or a long text can't be kept.
     pub async fn render_later(&self, user: UserId, mut request: RenderRequest) -> Result<Job, ServiceError> {
         self.check_runs()?;
-        request.limits.within(self.0.service.limits())?;
+        let allowance = self.allowance(user, request.environment_id).await?;
+        request.limits.within(&allowance.limits)?;
         if let Some(id) = request.environment_id {
             self.chosen(user, Some(id)).await?;
         }

@@ -6,8 +6,8 @@ use crate::backend::wasm::EnvironmentBase;
 use crate::document;
 use crate::domain::{DocumentId, Environment, EnvironmentId, ExecuteReport, ExecutionKind, UserId};
 use crate::service::{
-    ExecuteRequest, Origin, Recording, RenderContext, RenderReport, RenderRequest, RenderSender, ServiceError,
-    off_the_server_threads,
+    Allowance, ExecuteRequest, Origin, Recording, RenderContext, RenderReport, RenderRequest, RenderSender,
+    ServiceError, ValidateReport, ValidateRequest, off_the_server_threads,
 };
 
 /// Where a document's cells run.
@@ -34,7 +34,25 @@ impl Workspace {
         let id = Some(environment.id);
         let origin = Origin { user, kind: ExecutionKind::Execute, environment: id, document: None, kernel: None };
         let recording = self.0.executions.recording(origin);
-        self.0.service.execute(request, base, events, Some(&recording)).await
+        let allowance = self.allowance(user, id).await?;
+        self.0.service.execute(request, base, events, Some(&recording), &allowance).await
+    }
+
+    /// Checks a document's fences, and its cells' syntax with the runtime's own compiler.
+    ///
+    /// # Errors
+    /// When the runtime is not ready or the check runs into the limits.
+    pub async fn validate(&self, user: UserId, request: ValidateRequest) -> Result<ValidateReport, ServiceError> {
+        let allowance = self.allowance(user, None).await?;
+        self.0.service.validate(request, &allowance).await
+    }
+
+    /// What a user may use at this moment, in an environment or in none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn allowance(&self, user: UserId, environment: Option<EnvironmentId>) -> Result<Allowance, ServiceError> {
+        Ok(self.0.service.allowance_of(&self.0.database.grant(user, environment).await?))
     }
 
     /// Renders a document in an environment: the one that the request names, or else its front matter. A document that
@@ -50,7 +68,8 @@ impl Workspace {
     ) -> Result<RenderReport, ServiceError> {
         let Place { environment, base } = self.place_for(user, request.environment_id, &request.content).await?;
         let recording = Some(self.rendering(user, environment, None));
-        let context = RenderContext { environment: base, owner: Some(user), attached: None, watch, recording };
+        let (owner, allowance) = (Some(user), Some(self.allowance(user, environment).await?));
+        let context = RenderContext { environment: base, owner, attached: None, watch, recording, allowance };
         self.0.service.render(request, context).await
     }
 

@@ -142,7 +142,14 @@ impl Database {
                 _ => segments.push(segment),
             }
         }
-        let rest = KernelAtRest { image: row.text("image")?, packages, history: row.json("history")?, segments, alone };
+        let rest = KernelAtRest {
+            image: row.text("image")?,
+            packages,
+            history: row.json("history")?,
+            segments,
+            alone,
+            asked_limits: row.json("asked_limits")?,
+        };
         let taken = KernelTake { user, info: read(&row)?, rest, fence: row.int("fence")? };
         write.commit().await?;
         Ok(Ok(taken))

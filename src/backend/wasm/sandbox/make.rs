@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::SandboxError;
 use super::stored::{entry_name, stored};
 use crate::backend::wasm::checkpoint::Checkpoint;
+use crate::backend::wasm::executor::Pace;
 use crate::backend::wasm::guest::Work;
 use crate::backend::wasm::machine::{Live, Machine};
 use crate::backend::wasm::memory::{Image, PageMap, Slot, collect};
@@ -95,7 +96,7 @@ async fn make(machine: &Arc<Machine>, recipe: Recipe, start: Checkpoint) -> Resu
         let globals = live.read_globals();
         Ok(Image::flatten(slot.image(), &delta, live.memory.data_size(&live.store), globals)?)
     };
-    machine.on_executor(1.0, work).await
+    machine.on_executor(1.0, Pace::default(), work).await
 }
 
 fn warm_cell() -> Work {

@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Beginning, Root, now_as_kept};
 use crate::backend::wasm::{Checkpoint, Kernel};
-use crate::domain::{CheckpointId, CheckpointInfo, KernelState};
+use crate::domain::{CheckpointId, CheckpointInfo, KernelState, Limits};
 
 pub(in super::super) struct Now {
     pub state: KernelState,
+    /// What its cells may use.
+    pub limits: Limits,
     /// Counts what is worth being kept.
     pub revision: u64,
     pub beginning: Beginning,
