@@ -8,6 +8,7 @@ use pymd::domain::{Quotas, UserId};
 use pymd::store::{NewRender, Objects};
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
@@ -55,14 +56,20 @@ impl Published {
 
     /// Waits until the kept render is that of a version, for at most ten seconds.
     async fn until_kept(&self, version: u64) -> Value {
+        self.until(|state| state["last_render"]["version"] == version).await
+    }
+
+    /// Waits until what is told of the publication is as it should be, for at most ten seconds.
+    async fn until(&self, is_so: impl Fn(&Value) -> bool) -> Value {
+        let mut state = Value::Null;
         for _ in 0..1000 {
-            let state = self.app.get(&self.publication()).await.json();
-            if state["last_render"]["version"] == version {
+            state = self.app.get(&self.publication()).await.json();
+            if is_so(&state) {
                 return state;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("the render of version {version} is not kept");
+        panic!("it stays as it is: {state}");
     }
 
     /// What a reader gets.
@@ -234,8 +241,129 @@ async fn a_render_is_kept_once_whatever_it_was_for() {
     let second = at.until_kept(2).await;
     let now = at.objects();
     assert!(now.len() == 1 && now != objects, "{objects:?} {now:?}");
-    assert_ne!(first["last_render"]["rendered_at"], second["last_render"]["rendered_at"]);
+    assert!(rendered_at(&first) < rendered_at(&second));
+    // A later render that comes to the same page is the last one all the same.
+    assert_eq!(at.app.get(&format!("{render}?fresh=true")).await.json()["cached"], false);
+    let answered_at = Timestamp::now();
+    let third = at.until(|state| rendered_at(state) > rendered_at(&second)).await;
+    assert!(rendered_at(&third) < answered_at, "when its cells had run, not when it was kept");
+    assert_eq!(at.objects(), now, "nothing is written again");
     at.app.stop().await;
+}
+
+/// When the last render was.
+fn rendered_at(state: &Value) -> Timestamp {
+    state["last_render"]["rendered_at"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_for_which_there_was_no_room_comes_when_there_is() {
+    let at = Published::start("# One\n").await;
+    at.publish().await;
+    at.render().await;
+    let bytes = at.until_kept(1).await["last_render"]["size_bytes"].as_u64().unwrap();
+    set_quotas(at.app.workspace.database(), Quotas { rendered_bytes: bytes + 9, ..Quotas::default() }).await;
+    let other = Published { id: document(&at.app, "# Two\n").await, app: at.app };
+    let path = other.publish().await;
+    other.render().await;
+    assert_eq!(other.until_kept(1).await["last_render"]["is_kept"], false);
+    assert!(other.read(&path).await.text.contains("Not rendered yet"));
+    let first = format!("/api/v1/documents/{}/publication", at.id);
+    assert_eq!(other.app.ask(Method::DELETE, &first, None).await.status, StatusCode::NO_CONTENT);
+    other.render().await;
+    other.until(|state| state["last_render"]["is_kept"] == true).await;
+    assert!(other.read(&path).await.text.contains("Two"));
+    other.app.stop().await;
+}
+
+/// More renders at once than are kept at once: the last one must not be lost, whoever is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_renders_the_last_is_kept() {
+    let at = Published::start("```\nimport time\nprint(time.time_ns())\n```\n").await;
+    let path = at.publish().await;
+    at.render().await;
+    at.until_kept(1).await;
+    let file = at.app.data_dir.path().join("pymd.db");
+    let mut other = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+    // Nothing can be written down for a while.
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let mut last = Value::Null;
+    for _ in 0..40 {
+        last = at.app.get(&format!("/api/v1/render/documents/{}?fresh=true", at.id)).await.json();
+    }
+    other.execute("ROLLBACK").await.unwrap();
+    let last = last["rendered"].as_str().unwrap().matches(char::is_numeric).collect::<String>();
+    assert!(last.len() >= 19, "{last}");
+    let last = &last[last.len() - 19..];
+    let mut page = String::new();
+    for _ in 0..1000 {
+        page = at.read(&path).await.text;
+        if page.contains(last) {
+            return at.app.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{last} is not kept: {page}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_readers_of_one_owner_hold_up_no_others() {
+    const BYTES: usize = 15 << 20;
+    let at = Published::start("text\n").await;
+    let (_, key) = with_user(&at.app, "somebody").await;
+    let mut paths = Vec::new();
+    for (number, token) in [at.app.token(); 5].into_iter().chain([key.as_str()]).enumerate() {
+        let made = ask(&at.app, token, Method::POST, "/api/v1/documents", Some(json!({ "title": "t" }))).await;
+        let id = serde_json::from_str::<Value>(&made.text).unwrap()["id"].as_str().unwrap().to_owned();
+        let me = ask(&at.app, token, Method::GET, "/api/v1/auth/me", None).await.json();
+        // The last of the first owner and that of the other are the same page.
+        let page = number.min(4).to_string().repeat(BYTES);
+        keep_page(&at.app, me["id"].as_str().unwrap().parse().unwrap(), &id, page).await;
+        let published = ask(&at.app, token, Method::POST, &format!("/api/v1/documents/{id}/publication"), None).await;
+        let published: Value = serde_json::from_str(&published.text).unwrap();
+        paths.push(published["path"].as_str().unwrap().to_owned());
+    }
+    let read = async |path: &str| at.app.anonymous(Method::GET, path).send().await.unwrap();
+    let mut unread = Vec::new();
+    for path in &paths[..4] {
+        unread.push(read(path).await);
+    }
+    let refused = at.read(&paths[4]).await;
+    refused.problem(429, "busy");
+    assert_eq!(refused.header("retry-after"), "5");
+    assert_eq!(at.read(&paths[5]).await.text.len(), BYTES, "another owner's");
+    assert_eq!(at.read(&paths[0]).await.text.len(), BYTES, "one that is being sent");
+    let text = unread.remove(0).text().await.unwrap();
+    assert!(text.len() == BYTES && text.starts_with('0'));
+    for _ in 0..1000 {
+        let answer = at.read(&paths[4]).await;
+        if answer.status == StatusCode::OK {
+            assert_eq!(answer.text.len(), BYTES);
+            drop(unread);
+            return at.app.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the page does not come");
+}
+
+/// Keeps a page as the last render of a document, as it is.
+async fn keep_page(app: &TestApp, user: UserId, id: &str, page: String) {
+    let objects = Objects::open(&format!("file://{}", app.data_dir.path().join("objects").display())).unwrap();
+    let key = format!("renders/{id}");
+    let new = NewRender {
+        version: 2,
+        inputs_key: String::new(),
+        rendered_at: Timestamp::now(),
+        cell_count: 0,
+        failed_count: 0,
+        size_bytes: page.len() as u64,
+        digest: blake3::hash(page.as_bytes()).to_hex().to_string(),
+        object_key: Some(key.clone()),
+    };
+    objects.put(&key, page.into_bytes()).await.unwrap();
+    let kept = app.workspace.database().keep_render(user, id.parse().unwrap(), &new).await.unwrap();
+    assert!(kept.is_kept);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -333,19 +461,7 @@ async fn in_a_browser_a_hostile_page_does_nothing() {
          <iframe src=\"/api/v1/auth/me\"></iframe><object data=\"{address}/f\"></object></body></html>"
     );
     let admin = at.app.get("/api/v1/auth/me").await.json()["id"].as_str().unwrap().parse().unwrap();
-    let objects = Objects::open(&format!("file://{}", at.app.data_dir.path().join("objects").display())).unwrap();
-    objects.put("renders/hostile", page.clone().into_bytes()).await.unwrap();
-    let new = NewRender {
-        version: 2,
-        inputs_key: String::new(),
-        rendered_at: Timestamp::now(),
-        cell_count: 0,
-        failed_count: 0,
-        size_bytes: page.len() as u64,
-        digest: blake3::hash(page.as_bytes()).to_hex().to_string(),
-        object_key: Some("renders/hostile".to_owned()),
-    };
-    at.app.workspace.database().keep_render(admin, at.id.parse().unwrap(), &new).await.unwrap();
+    keep_page(&at.app, admin, &at.id, page).await;
     let shown = browse(&at.app, &path).await;
     assert!(shown.contains("<title>quiet</title>") && shown.contains("Shown"), "{shown}");
     // For a frame, which no sanitised page has, the browser connects ahead of the policy; it says nothing.
