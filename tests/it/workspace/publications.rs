@@ -20,14 +20,17 @@ struct Published {
     app: TestApp,
     /// Of the document.
     id: String,
+    /// Its owner's.
+    key: String,
 }
 
 impl Published {
     /// A server with one document.
     async fn start(content: &str) -> Self {
         let app = TestApp::start().await;
-        let id = document(&app, content).await;
-        Self { app, id }
+        let key = app.token().to_owned();
+        let id = document(&app, &key, content).await;
+        Self { app, id, key }
     }
 
     fn document(&self) -> String {
@@ -40,13 +43,18 @@ impl Published {
 
     /// Publishes it, and tells the link's path.
     async fn publish(&self) -> String {
-        let answer = self.app.ask(Method::POST, &self.publication(), None).await;
+        let answer = self.ask(Method::POST, &self.publication()).await;
         assert!(answer.status.is_success(), "{}", answer.text);
         serde_json::from_str::<Value>(&answer.text).unwrap()["path"].as_str().unwrap().to_owned()
     }
 
     async fn render(&self) -> Value {
-        self.app.get(&format!("/api/v1/render/documents/{}", self.id)).await.json()
+        self.ask(Method::GET, &format!("/api/v1/render/documents/{}", self.id)).await.json()
+    }
+
+    /// Asks as the owner.
+    async fn ask(&self, method: Method, path: &str) -> Answer {
+        ask(&self.app, &self.key, method, path, None).await
     }
 
     /// Changes the document's text.
@@ -63,7 +71,7 @@ impl Published {
     async fn until(&self, is_so: impl Fn(&Value) -> bool) -> Value {
         let mut state = Value::Null;
         for _ in 0..1000 {
-            state = self.app.get(&self.publication()).await.json();
+            state = self.ask(Method::GET, &self.publication()).await.json();
             if is_so(&state) {
                 return state;
             }
@@ -96,8 +104,9 @@ impl Published {
     }
 }
 
-async fn document(app: &TestApp, content: &str) -> String {
-    let answer = app.post("/api/v1/documents", &json!({"title": "The title", "content": content})).await;
+async fn document(app: &TestApp, key: &str, content: &str) -> String {
+    let body = json!({"title": "The title", "content": content});
+    let answer = ask(app, key, Method::POST, "/api/v1/documents", Some(body)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     serde_json::from_str::<Value>(&answer.text).unwrap()["id"].as_str().unwrap().to_owned()
 }
@@ -258,18 +267,20 @@ fn rendered_at(state: &Value) -> Timestamp {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_for_which_there_was_no_room_comes_when_there_is() {
-    let at = Published::start("# One\n").await;
+    let app = TestApp::start().await;
+    let (_, key) = with_user(&app, "somebody").await;
+    let at = Published { id: document(&app, &key, "# One\n").await, key: key.clone(), app };
     at.publish().await;
     at.render().await;
     let bytes = at.until_kept(1).await["last_render"]["size_bytes"].as_u64().unwrap();
     set_quotas(at.app.workspace.database(), Quotas { rendered_bytes: bytes + 9, ..Quotas::default() }).await;
-    let other = Published { id: document(&at.app, "# Two\n").await, app: at.app };
+    let other = Published { id: document(&at.app, &key, "# Two\n").await, key, app: at.app };
     let path = other.publish().await;
     other.render().await;
     assert_eq!(other.until_kept(1).await["last_render"]["is_kept"], false);
     assert!(other.read(&path).await.text.contains("Not rendered yet"));
     let first = format!("/api/v1/documents/{}/publication", at.id);
-    assert_eq!(other.app.ask(Method::DELETE, &first, None).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(other.ask(Method::DELETE, &first).await.status, StatusCode::NO_CONTENT);
     other.render().await;
     other.until(|state| state["last_render"]["is_kept"] == true).await;
     assert!(other.read(&path).await.text.contains("Two"));
@@ -313,8 +324,7 @@ async fn slow_readers_of_one_owner_hold_up_no_others() {
     let (_, key) = with_user(&at.app, "somebody").await;
     let mut paths = Vec::new();
     for (number, token) in [at.app.token(); 5].into_iter().chain([key.as_str()]).enumerate() {
-        let made = ask(&at.app, token, Method::POST, "/api/v1/documents", Some(json!({ "title": "t" }))).await;
-        let id = serde_json::from_str::<Value>(&made.text).unwrap()["id"].as_str().unwrap().to_owned();
+        let id = document(&at.app, token, "text").await;
         let me = ask(&at.app, token, Method::GET, "/api/v1/auth/me", None).await.json();
         // The last of the first owner and that of the other are the same page.
         let page = number.min(4).to_string().repeat(BYTES);
