@@ -3,9 +3,10 @@
 //! The page is hostile. It gets a browser of its own, which lives only for it:
 //!
 //! - it is put into an empty page whose origin is nobody's, so it can't name a file of this machine;
-//! - no script of it runs, and whatever it asks for is refused; data in the page itself needs no asking;
+//! - no script of it runs, in no frame either, and whatever it asks for is refused; data in the page itself needs no
+//!   asking;
 //! - the browser's home, profile and temporary files are a fresh directory, its environment is empty, and where the
-//!   server is root it runs as nobody; its own sandbox is on;
+//!   server is root it runs as nobody, else as the server; its own sandbox is on, unless that is configured otherwise;
 //! - it has a deadline, and each of its processes a bound of memory. At the end all of them are killed.
 //!
 //! It is spoken to over a pipe, so there is no port that others could connect to.

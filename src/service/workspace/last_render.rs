@@ -198,7 +198,7 @@ impl Workspace {
         };
         let Kept { is_kept, unnamed } = inner.database.keep_render(user, id, &new).await?;
         if !is_kept {
-            tracing::info!(%id, size_bytes, "the page of a document is too large to be kept, or was rendered again");
+            tracing::info!(%id, size_bytes, "the page of a document is not kept: it is too large, there is no room, or a later one is there");
         }
         for key in unnamed {
             // What is left is swept up later.

@@ -208,7 +208,8 @@ async fn who_interrupts_a_render_to_pdf_finds_nothing_of_the_browser() {
         command.args(["render", file.to_str().unwrap(), "--format", "pdf", "-o", "/dev/null"]);
         command.env("TMPDIR", &temporary).env("PYMD_PDF_CHROMIUM", &program).env("PYMD_PDF_SANDBOX", "false");
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let has_started = || fs::read_dir(&temporary).unwrap().any(|entry| entry.unwrap().path().join("started").exists());
+        let has_started =
+            || fs::read_dir(&temporary).unwrap().any(|entry| entry.unwrap().path().join("started").exists());
         for _ in 0..2000 {
             if has_started() {
                 break;
