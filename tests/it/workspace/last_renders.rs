@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use pymd::domain::Quotas;
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 use super::accounts::with_user;
