@@ -3,9 +3,10 @@
 //! The page is hostile. It gets a browser of its own, which lives only for it:
 //!
 //! - it is put into an empty page whose origin is nobody's, so it can't name a file of this machine;
-//! - no script of it runs, and whatever it asks for is refused; data in the page itself needs no asking;
+//! - no script of it runs, in no frame either, and whatever it asks for is refused; data in the page itself needs no
+//!   asking;
 //! - the browser's home, profile and temporary files are a fresh directory, its environment is empty, and where the
-//!   server is root it runs as nobody; its own sandbox is on;
+//!   server is root it runs as nobody, else as the server; its own sandbox is on, unless that is configured otherwise;
 //! - it has a deadline, and each of its processes a bound of memory. At the end all of them are killed.
 //!
 //! It is spoken to over a pipe, so there is no port that others could connect to.
@@ -16,9 +17,10 @@ mod process;
 mod session;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use directory::Directory;
@@ -37,7 +39,7 @@ pub struct PrinterConfig {
     /// What printing a page may take, the browser's start included. Default: 30 s.
     pub timeout: Duration,
     /// Whether the browser's own sandbox is on, which needs user namespaces. Default: yes.
-    pub sandbox: bool,
+    pub has_sandbox: bool,
     /// What each of the browser's processes may have in private memory, in bytes. Default: 2 GiB.
     pub memory_bytes: u64,
     /// Where its directories are made. Default: the system's directory for temporary files.
@@ -49,7 +51,7 @@ impl Default for PrinterConfig {
         Self {
             chromium: None,
             timeout: Duration::from_secs(30),
-            sandbox: true,
+            has_sandbox: true,
             memory_bytes: 2 << 30,
             temp_dir: std::env::temp_dir(),
         }
@@ -108,12 +110,20 @@ pub enum PrintError {
 
 /// Prints pages. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub struct Printer(Arc<PrinterConfig>);
+pub struct Printer(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    config: PrinterConfig,
+    /// Held for reading by whoever has a browser.
+    browsers: Arc<RwLock<()>>,
+    warned: OnceLock<()>,
+}
 
 impl Printer {
     /// A printer. Whether there is a browser shows when a page is printed.
     pub fn new(config: PrinterConfig) -> Self {
-        Self(Arc::new(config))
+        Self(Arc::new(Inner { config, ..Inner::default() }))
     }
 
     /// Whether there is a browser.
@@ -124,29 +134,51 @@ impl Printer {
         self.find().map(|_| ()).ok_or(PrintError::NoBrowser)
     }
 
-    /// The PDF of a page. Dropping the future ends the browser.
+    /// The PDF of a page. Dropping the future ends the browser, which takes a moment: see [`Printer::until_gone`].
     ///
     /// # Errors
     /// There is no browser, or it can't print the page within its limits.
     pub async fn print(&self, page: String) -> Result<Vec<u8>, PrintError> {
+        self.print_holding(page, ()).await
+    }
+
+    /// The same. `held`, the right to have a browser, is dropped when nothing of the browser is left, also where the
+    /// caller has gone away before.
+    ///
+    /// # Errors
+    /// As [`Printer::print`].
+    pub async fn print_holding(&self, page: String, held: impl Send + 'static) -> Result<Vec<u8>, PrintError> {
         if page.len() > MAX_PAGE_BYTES {
             return Err(PrintError::TooLarge { size_bytes: page.len(), max_bytes: MAX_PAGE_BYTES });
         }
         let program = self.find().ok_or(PrintError::NoBrowser)?;
-        let (config, gone) = (Arc::clone(&self.0), CancellationToken::new());
+        let (inner, gone) = (Arc::clone(&self.0), CancellationToken::new());
+        if !inner.config.has_sandbox {
+            inner.warned.get_or_init(|| tracing::warn!("Chromium runs without its own sandbox, as it is configured"));
+        }
+        let browser = Arc::clone(&inner.browsers).read_owned().await;
         let _gone = gone.clone().drop_guard();
         // Apart from the caller: who goes away does not have to wait until all is cleared away.
-        let printed = tokio::spawn(async move { print(&config, program, page, gone).await });
+        let printed = tokio::spawn(async move {
+            let _held = (held, browser);
+            print(&inner.config, program, page, gone).await
+        });
         printed.await.map_err(|error| PrintError::Io { action: "print", source: error.into() })?
+    }
+
+    /// Waits until nothing is left of browsers whose callers went away: some ten seconds at the very most. Who ends the
+    /// process before leaves their directories.
+    pub async fn until_gone(&self) {
+        drop(self.0.browsers.write().await);
     }
 
     /// Removes directories that were left behind by a server that was killed, and are older than `age`.
     pub fn sweep(&self, age: Duration) {
-        directory::sweep(&self.0.temp_dir, age);
+        directory::sweep(&self.0.config.temp_dir, age);
     }
 
     fn find(&self) -> Option<PathBuf> {
-        if let Some(named) = &self.0.chromium {
+        if let Some(named) = &self.0.config.chromium {
             return Some(named.clone()).filter(|path| path.is_file());
         }
         let path = std::env::var_os("PATH")?;
@@ -164,10 +196,17 @@ async fn print(
 ) -> Result<Vec<u8>, PrintError> {
     let directory = Directory::make(&config.temp_dir)?;
     let mut process = Process::start(config, &program, &directory)?;
+    let (pipe, words) = process.talk();
+    let listen = async {
+        words.listen().await;
+        // Whether the page is printed is heard elsewhere.
+        std::future::pending().await
+    };
     let printed = tokio::select! {
-        printed = tokio::time::timeout(config.timeout, session::print(process.pipe(), page)) => {
+        printed = tokio::time::timeout(config.timeout, session::print(pipe, page)) => {
             printed.unwrap_or(Err(PrintError::Deadline { timeout: config.timeout }))
         }
+        never = listen => never,
         () = gone.cancelled() => Err(PrintError::Browser { what: "was stopped", reason: "nobody waits".to_owned() }),
     };
     let said = process.end().await;

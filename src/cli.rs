@@ -10,6 +10,7 @@ mod render;
 mod run;
 pub mod runtime;
 mod serve;
+mod signals;
 
 use std::future::Future;
 use std::io::{self, Write as _};

@@ -26,8 +26,8 @@ const NOT_RENDERED: &str = include_str!("publications/not_rendered.html");
 
 /// Publish a document.
 ///
-/// Everybody who knows the path in the answer sees what the document's last render came to, and nothing is run for them.
-/// Later renders take its place. A document that is published keeps its link; for another one, revoke it first.
+/// Everybody who knows the path in the answer sees what the document's last render came to, also one from before, and
+/// nothing is run for them. Later renders take its place. A document that is published keeps its link; for another one, revoke it first.
 #[utoipa::path(post, path = "/api/v1/documents/{id}/publication", tag = "documents", params(("id" = DocumentId, Path)),
     responses((status = 201, description = "It is published now", body = Publication),
     (status = 200, description = "It was already", body = Publication), Problems))]
@@ -72,7 +72,8 @@ pub async fn delete(
         (status = 304, description = "It is one of those that `If-None-Match` names"),
         (status = 404, description = "No document is published there, or it was not rendered yet", body = String,
          content_type = "text/html"),
-        (status = 429, description = "Too many ask at once", body = ProblemDetails,
+        (status = 429, description = "Too many ask at once, or too much of the owner's is on its way to readers; \
+         `Retry-After` says when to come again", body = ProblemDetails,
          content_type = "application/problem+json"),
         (status = 503, description = "The object store does not answer", body = ProblemDetails,
          content_type = "application/problem+json")))]

@@ -14,7 +14,7 @@ use super::{PrintError, PrinterConfig};
 
 /// The user who owns nothing, on every Linux.
 const NOBODY: u32 = 65_534;
-/// Of what the browser says, so much is looked at.
+/// Of what the browser says, so much is looked at: the last of it.
 const MAX_WORDS_BYTES: usize = 64 << 10;
 /// What killed processes may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const START: &str = "ulimit -c 0; ulimit -d \"$1\"; shift; echo 1000 2>/dev/null
                      exec nice -n 10 \"$@\" 3<&0 4>&1 </dev/null >/dev/null";
 
 /// Nothing that a page needs, nothing that leaves the machine, nothing that stays.
-const FLAGS: [&str; 24] = [
+const FLAGS: [&str; 25] = [
     "--headless",
     "--remote-debugging-pipe",
     "--no-startup-window",
@@ -46,7 +46,10 @@ const FLAGS: [&str; 24] = [
     "--disable-breakpad",
     "--disable-crash-reporter",
     "--disable-dev-shm-usage",
-    "--disable-features=Translate,OptimizationHints,MediaRouter,DialMediaRouteProvider",
+    // What is said to a page over the pipe is not said to frames in processes of their own: so there are none, and no
+    // frame runs a script, wherever it is.
+    "--disable-features=IsolateSandboxedIframes,Translate,OptimizationHints,MediaRouter,DialMediaRouteProvider",
+    "--blink-settings=scriptEnabled=false",
     "--metrics-recording-only",
     "--mute-audio",
     "--password-store=basic",
@@ -62,7 +65,29 @@ pub struct Process {
     child: Child,
     group: Option<Pid>,
     pipe: Pipe,
-    words: Option<ChildStderr>,
+    words: Words,
+}
+
+/// What a browser says for people to read.
+pub struct Words {
+    pipe: Option<ChildStderr>,
+    said: Vec<u8>,
+}
+
+impl Words {
+    /// Listens until nobody is left who could say something: all the browser's processes hold this pipe, and none must
+    /// ever wait for a reader of it.
+    pub async fn listen(&mut self) {
+        let Some(pipe) = &mut self.pipe else { return };
+        let mut piece = [0; 4096];
+        while let Ok(read @ 1..) = pipe.read(&mut piece).await {
+            self.said.extend_from_slice(&piece[..read]);
+            if self.said.len() > 2 * MAX_WORDS_BYTES {
+                self.said.drain(..self.said.len() - MAX_WORDS_BYTES);
+            }
+        }
+        self.pipe = None;
+    }
 }
 
 impl Process {
@@ -75,7 +100,7 @@ impl Process {
         let mut profile = std::ffi::OsString::from("--user-data-dir=");
         profile.push(home.join("profile"));
         command.arg(profile);
-        if !config.sandbox {
+        if !config.has_sandbox {
             command.arg("--no-sandbox");
         }
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LANG", "C.UTF-8");
@@ -90,32 +115,21 @@ impl Process {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(error(std::io::Error::other("it has no pipes")));
         };
-        let words = child.stderr.take();
+        let words = Words { pipe: child.stderr.take(), said: Vec::new() };
         Ok(Self { child, group, pipe: Pipe::new(input, output), words })
     }
 
-    /// Where it is spoken to.
-    pub fn pipe(&mut self) -> &mut Pipe {
-        &mut self.pipe
+    /// Where it is spoken to, and what it says besides.
+    pub fn talk(&mut self) -> (&mut Pipe, &mut Words) {
+        (&mut self.pipe, &mut self.words)
     }
 
     /// Kills all its processes, waits until they are gone, and tells what they said.
     pub async fn end(mut self) -> String {
         self.kill();
-        let mut said = Vec::new();
-        let gone = async {
-            // All of them hold this pipe: it ends with the last one.
-            let Some(mut words) = self.words.take() else { return };
-            let mut piece = [0; 4096];
-            while let Ok(read @ 1..) = words.read(&mut piece).await {
-                if said.len() < MAX_WORDS_BYTES {
-                    said.extend_from_slice(&piece[..read]);
-                }
-            }
-        };
-        let _ = tokio::time::timeout(GONE_WITHIN, gone).await;
+        let _ = tokio::time::timeout(GONE_WITHIN, self.words.listen()).await;
         let _ = tokio::time::timeout(GONE_WITHIN, self.child.wait()).await;
-        String::from_utf8_lossy(&said).into_owned()
+        String::from_utf8_lossy(&self.words.said).into_owned()
     }
 
     /// Once only: later, the number may be another's.

@@ -49,7 +49,7 @@ pub fn installer(config: &Config) -> Result<Installer, Failure> {
 /// What makes PDFs.
 pub fn printer(config: &Config) -> Printer {
     let PdfConfig { chromium, timeout, sandbox } = config.pdf.clone();
-    Printer::new(PrinterConfig { chromium, timeout, sandbox, ..PrinterConfig::default() })
+    Printer::new(PrinterConfig { chromium, timeout, has_sandbox: sandbox, ..PrinterConfig::default() })
 }
 
 /// The database of the data directory, or the one that is configured, and its first admin: whoever may read the

@@ -1,14 +1,17 @@
 //! `pymd render`: a document to a file.
 
 use std::io::{self, Write as _};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
 use super::failure::Failure;
 use super::flags::{BaseArgs, LimitFlags};
+use super::signals::Signals;
 use super::{exit, install_progress, local};
 use crate::backend::wasm::EnvironmentBase;
+use crate::browser::Printer;
 use crate::config::Config;
 use crate::document::{self, Needs};
 use crate::domain::{Outcome, Quotas};
@@ -111,7 +114,10 @@ pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
     let report = service.render(request, RenderContext { environment, ..RenderContext::default() }).await?;
     let file = args.file.display().to_string();
     if args.format == OutFormat::Pdf {
-        let pdf = printer.print(report.rendered.clone()).await.map_err(ServiceError::from)?;
+        let pdf = match print(&printer, report.rendered.clone()).await? {
+            ControlFlow::Continue(pdf) => pdf,
+            ControlFlow::Break(code) => return Ok(code),
+        };
         local::write_bytes(args.out.as_deref(), &pdf)?;
         return Ok(tell(&report, &file, args.stop_on_error));
     }
@@ -121,6 +127,21 @@ pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
     }
     local::write_text(args.out.as_deref(), &rendered)?;
     Ok(tell(&report, &file, args.stop_on_error))
+}
+
+/// The PDF of a page, or what the process ends with where a signal came before: nothing of the browser is left then.
+async fn print(printer: &Printer, page: String) -> Result<ControlFlow<u8, Vec<u8>>, Failure> {
+    let mut signals = Signals::listen()?;
+    let number = tokio::select! {
+        printed = printer.print(page) => return Ok(ControlFlow::Continue(printed.map_err(ServiceError::from)?)),
+        number = signals.next() => number,
+    };
+    tokio::select! {
+        () = printer.until_gone() => {}
+        // Who asks twice does not want to wait.
+        _ = signals.next() => {}
+    }
+    Ok(ControlFlow::Break(u8::try_from(number.saturating_add(128)).unwrap_or(u8::MAX)))
 }
 
 /// What the cells start from: as the flags say, or else as the document says.

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
+use super::signals::Signals;
 use super::{exit, local, unknown_variables};
 use crate::api::{self, App};
 use crate::backend::wasm::SandboxConfig;
@@ -68,7 +68,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
     database.ensure_admin(token.expose()).await?;
     let objects = Objects::open(&config.object_store_url()?).map_err(Failure::usage)?;
     tracing::info!(database = database.place(), objects = objects.place(), "opened");
-    let service = local::idle_service(&config);
+    let (service, printer) = (local::idle_service(&config), local::printer(&config));
     let workspace = Workspace::open(WorkspaceParts {
         kernels: config.kernels.clone(),
         service: service.clone(),
@@ -76,7 +76,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         objects,
         installer: local::installer(&config)?,
         executions: config.executions,
-        printer: local::printer(&config),
+        printer: printer.clone(),
         data_dir: config.data_dir()?.to_owned(),
         cache_dir: config.cache_dir.clone(),
         jobs: config.jobs,
@@ -106,6 +106,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
     {
         tracing::warn!("not all that was rendered last could be kept in time: it is run anew");
     }
+    printer.until_gone().await;
     workspace.executions().close(LAST_RECORDS).await;
     workspace.database().close().await;
     served.map_err(|error| Failure::fault(format!("cannot serve: {error}")))?;
@@ -183,21 +184,13 @@ fn announce(address: SocketAddr, token: &AdminToken) {
 
 /// The first signal drains, the second ends the process at once.
 fn stop_on_signals(shutdown: CancellationToken) -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::fault(format!("cannot listen for signals: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut signals = Signals::listen()?;
     tokio::spawn(async move {
-        let number = either(&mut terminate, &mut interrupt).await;
+        let number = signals.next().await;
         tracing::info!(signal = number, "stopping: running cells get the grace period, a second signal ends at once");
         shutdown.cancel();
-        let number = either(&mut terminate, &mut interrupt).await;
+        let number = signals.next().await;
         std::process::exit(number.saturating_add(128));
     });
     Ok(())
-}
-
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
-    tokio::select! {
-        _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
-        _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-    }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct LastRender {
     /// The document's version then.
     pub version: u64,
-    /// When it was.
+    /// When its cells had run.
     #[schema(value_type = String, format = DateTime)]
     pub rendered_at: Timestamp,
     /// How many cells the document had.
@@ -20,7 +20,7 @@ pub struct LastRender {
     pub failed_count: u64,
     /// Bytes of the page.
     pub size_bytes: u64,
-    /// Whether the page is kept. One that is too large is not, and then there is nothing to show.
+    /// Whether the page is kept. One that is too large, or for which there was no room, is not: there is nothing to show.
     pub is_kept: bool,
 }
 

@@ -37,10 +37,11 @@ impl Printing {
         page: impl Future<Output = Result<String, ServiceError>>,
     ) -> Result<Vec<u8>, ServiceError> {
         let refused = || ServiceError::TooMany { what: format!("{MAX_OF_ONE} documents to be printed") };
-        let _share = self.shares.take(user).ok_or_else(refused)?;
+        let share = self.shares.take(user).ok_or_else(refused)?;
         self.printer.check()?;
         let page = page.await?;
-        let _permit = self.admission.enter().await?;
-        Ok(self.printer.print(page).await?)
+        let permit = self.admission.enter().await?;
+        // A browser takes its place until it is gone, whether or not somebody waits for it.
+        Ok(self.printer.print_holding(page, (permit, share)).await?)
     }
 }

@@ -6,6 +6,7 @@ mod cells;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Allowance, Recording, Service, ServiceError};
@@ -193,6 +194,8 @@ pub struct Ran {
     pub reports: Vec<CellReport>,
     /// Stands for what the reports can depend on besides the document's text.
     pub inputs_key: String,
+    /// When its last cell had ended.
+    pub rendered_at: Timestamp,
     cells: Vec<CellSummary>,
     started: Instant,
 }
@@ -301,6 +304,7 @@ impl Service {
         };
         let inputs_key = run.inputs_key();
         let mut results = run.results().await?.into_iter();
+        let rendered_at = Timestamp::now();
         let mut done = Vec::new();
         for cell in document.cells() {
             match if cell.options.runs() { results.next() } else { Some(Done::skipped()) } {
@@ -310,7 +314,7 @@ impl Service {
         }
         let cells = document.cells().zip(&done).map(|(cell, done)| CellSummary::new(cell, done)).collect();
         let reports = done.into_iter().map(|done| Arc::unwrap_or_clone(done.report)).collect();
-        Ok(Ran { document, reports, inputs_key, cells, started })
+        Ok(Ran { document, reports, inputs_key, rendered_at, cells, started })
     }
 }
 

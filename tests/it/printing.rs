@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use pymd::browser::{PrintError, Printer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::support::browser::{pdf_images, pdf_pages, pdf_text, printer, processes, until_nothing_is_left};
 
@@ -75,6 +75,45 @@ async fn a_page_reaches_no_file_and_no_server() {
     until_nothing_is_left(directory.path()).await;
 }
 
+/// Frames may be pages of processes of their own, to which nothing applies that is said to the page alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_in_frames_run_no_more_than_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let printer = printer(directory.path(), |_| {});
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let datagrams = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (address, port) = (server.local_addr().unwrap(), datagrams.local_addr().unwrap().port());
+    let script = format!(
+        "document.body.textContent = 'SCRIPTED'; try {{ parent.document.body.textContent = 'SCRIPTED' }} catch (e) {{ }}\
+         const c = new RTCPeerConnection({{iceServers: [{{urls: 'stun:127.0.0.1:{port}'}}]}}); c.createDataChannel('x');\
+         c.createOffer().then(o => c.setLocalDescription(o)); new Image().src = 'http://{address}/';\
+         fetch('http://{address}/', {{mode: 'no-cors'}}); new WebSocket('ws://{address}/');\
+         navigator.sendBeacon('http://{address}/', 'x')"
+    );
+    let inner = format!("<body>INNER<script>{script}</script><img src=http://{address}/ onerror=\"{script}\">");
+    let quoted = inner.replace('&', "&amp;").replace('"', "&quot;");
+    let frames = [
+        format!("<iframe sandbox='allow-scripts' srcdoc=\"{quoted}\"></iframe>"),
+        format!("<iframe sandbox='allow-scripts allow-same-origin' srcdoc=\"{quoted}\"></iframe>"),
+        format!("<iframe sandbox='allow-scripts allow-top-navigation allow-popups' srcdoc=\"{quoted}\"></iframe>"),
+        format!("<iframe srcdoc=\"{quoted}\"></iframe>"),
+        format!("<iframe sandbox='allow-scripts' src=\"data:text/html,{quoted}\"></iframe>"),
+        format!("<iframe src=\"data:text/html,{quoted}\"></iframe>"),
+        format!("<object type=text/html data=\"data:text/html,{quoted}\"></object>"),
+    ];
+    // Long enough to be laid out that frames would have the time.
+    let long = "<p>word word</p>".repeat(5_000);
+    let pdf = printer.print(format!("<!DOCTYPE html><h1>Shown</h1>{}{long}", frames.concat())).await.unwrap();
+    let text = pdf_text(&pdf);
+    assert!(text.contains("Shown") && !text.contains("SCRIPTED"), "{}", &text[..400]);
+    assert!(text.matches("INNER").count() >= 4, "frames are shown: {}", &text[..400]);
+    let heard = tokio::time::timeout(Duration::ZERO, datagrams.recv(&mut [0; 100])).await;
+    assert!(heard.is_err(), "a frame has sent something");
+    let asked = tokio::time::timeout(Duration::ZERO, server.accept()).await;
+    assert!(asked.is_err(), "a frame has asked the server");
+    until_nothing_is_left(directory.path()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_takes_for_ever_ends_at_the_deadline() {
     let directory = tempfile::tempdir().unwrap();
@@ -137,6 +176,8 @@ async fn what_is_no_browser_is_told() {
         ("printf '{\"id\":\"x\"}\\0' >&4; exec sleep 1000", false),
         ("yes | tr '\\n' a >&4", false),
         ("echo 'No usable sandbox!' >&2; exit 1", false),
+        // More than a pipe holds.
+        ("head -c 5000000 /dev/zero | tr '\\0' a >&2; echo 'No usable sandbox!' >&2; exit 1", false),
     ] {
         let program = place.path().join("browser");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();

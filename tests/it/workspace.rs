@@ -8,6 +8,7 @@ mod hostile;
 mod jobs;
 mod kernels;
 mod killed;
+mod last_renders;
 mod packages;
 mod pdf_exports;
 mod publications;

@@ -158,7 +158,7 @@ impl Workspace {
             let found = found.try_filter(|object| std::future::ready(object.modified_at < old));
             let mut found = found.map_ok(|object| object.key).try_chunks(ASKED_AT_ONCE);
             while let Some(keys) = found.try_next().await.map_err(|error| error.1)? {
-                let named = inner.database.objects_of_files(&keys).await?;
+                let named = inner.database.named_objects(&keys).await?;
                 for key in keys.iter().filter(|key| !named.contains(*key)) {
                     inner.objects.delete(key).await?;
                 }

@@ -5,11 +5,11 @@
 //! render keeps it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Workspace;
@@ -17,7 +17,7 @@ use crate::document::{self, Format, RenderOptions};
 use crate::domain::{DocumentId, DocumentSummary, UserId};
 use crate::service::admission::Admission;
 use crate::service::turns::Turns;
-use crate::service::{Ran, ServiceError, off_the_server_threads};
+use crate::service::{Ran, ServiceError, Shares, off_the_server_threads};
 use crate::store::{Kept, NewRender, ObjectError, StoredRender};
 
 /// What the objects of pages lie below.
@@ -27,6 +27,8 @@ const MAX_PAGE_BYTES: u64 = 16 << 20;
 /// Pages that are written at once, and that wait.
 const MAX_WRITING: usize = 4;
 const MAX_WAITING: usize = 16;
+/// Of one user, written or waiting.
+const MAX_OF_ONE: usize = 8;
 /// Documents of which it is remembered what was kept last.
 const REMEMBERED: usize = 10_000;
 /// And for so long: it may have made room for another one meanwhile.
@@ -34,93 +36,125 @@ const TRUSTED: Duration = Duration::from_secs(60);
 
 /// Keeps last renders.
 pub struct LastRenders {
+    shares: Shares,
     admission: Admission,
     turns: Turns<DocumentId>,
+    /// What is to be kept and is not being written yet, one a document: the latest.
+    waiting: Mutex<HashMap<DocumentId, Next>>,
     known: Mutex<HashMap<DocumentId, Known>>,
 }
 
-/// What this server knows of a document's renders.
-#[derive(Default)]
+/// A render that is to be kept.
+struct Next {
+    version: u64,
+    title: String,
+    ran: Arc<Ran>,
+}
+
+/// The version and the inputs of a document's render that was kept last.
 struct Known {
-    /// The latest of the highest version, kept or not.
-    latest: Option<(u64, Timestamp)>,
-    /// The version and the inputs of the one that was kept last, and when that was known.
-    kept: Option<(u64, String, Instant)>,
+    version: u64,
+    inputs_key: String,
+    since: Instant,
 }
 
 impl Default for LastRenders {
     fn default() -> Self {
-        Self { admission: Admission::new(MAX_WRITING, MAX_WAITING), turns: Turns::default(), known: Mutex::default() }
-    }
-}
-
-impl Known {
-    fn is_kept(&self, version: u64, inputs: &str) -> bool {
-        let kept = self.kept.as_ref();
-        kept.is_some_and(|(at, of, since)| *at == version && of == inputs && since.elapsed() < TRUSTED)
+        Self {
+            shares: Shares::new(MAX_OF_ONE),
+            admission: Admission::new(MAX_WRITING, MAX_WAITING),
+            turns: Turns::default(),
+            waiting: Mutex::default(),
+            known: Mutex::default(),
+        }
     }
 }
 
 impl LastRenders {
     /// Look again whether this document's render is kept, when it is rendered again.
     pub fn forget(&self, id: DocumentId) {
-        self.with(id, |known| known.kept = None);
+        self.known().remove(&id);
     }
 
-    fn with<T>(&self, id: DocumentId, work: impl FnOnce(&mut Known) -> T) -> T {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_kept(&self, id: DocumentId, version: u64, inputs_key: &str) -> bool {
+        self.known().get(&id).is_some_and(|known| {
+            known.version == version && known.inputs_key == inputs_key && known.since.elapsed() < TRUSTED
+        })
+    }
+
+    fn remember(&self, id: DocumentId, version: u64, inputs_key: String) {
+        let mut known = self.known();
         if known.len() >= REMEMBERED && !known.contains_key(&id) {
             known.clear();
         }
-        work(known.entry(id).or_default())
+        known.insert(id, Known { version, inputs_key, since: Instant::now() });
+    }
+
+    /// Has a render wait, and tells whether none of the document did: else somebody comes for it already.
+    fn wait(&self, id: DocumentId, next: Next) -> bool {
+        match self.waiting().entry(id) {
+            Entry::Vacant(place) => {
+                place.insert(next);
+                true
+            }
+            Entry::Occupied(mut place) => {
+                let of = |next: &Next| (next.version, next.ran.rendered_at);
+                if of(&next) > of(place.get()) {
+                    place.insert(next);
+                }
+                false
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<DocumentId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<DocumentId, Next>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Workspace {
     /// Keeps what came of a stored document, unless it is what is kept already. It returns at once.
     pub(super) fn keep_render(&self, user: UserId, summary: &DocumentSummary, ran: Arc<Ran>) {
-        let (id, version, rendered_at) = (summary.id, summary.version, Timestamp::now());
-        let is_known = self.0.renders.with(id, |known| {
-            let is_known = !ran.has_executed() && known.is_kept(version, &ran.inputs_key);
-            if !is_known {
-                known.latest = known.latest.max(Some((version, rendered_at)));
-            }
-            is_known
-        });
-        if is_known {
+        let (renders, id, version) = (&self.0.renders, summary.id, summary.version);
+        let is_known = !ran.has_executed() && renders.is_kept(id, version, &ran.inputs_key);
+        if is_known || !renders.wait(id, Next { version, title: summary.title.to_string(), ran }) {
             return;
         }
-        let (workspace, title) = (self.clone(), summary.title.to_string());
+        let (workspace, share) = (self.clone(), renders.shares.take(user));
         tokio::spawn(async move {
             let renders = &workspace.0.renders;
-            let Ok(_permit) = renders.admission.enter().await else {
+            let (Some(_share), Ok(_permit)) = (share, renders.admission.enter().await) else {
+                renders.waiting().remove(&id);
                 return tracing::debug!(%id, "too many renders are being kept: this one is not");
             };
             let _turn = renders.turns.take(id).await;
-            if renders.with(id, |known| known.latest > Some((version, rendered_at))) {
-                // A later one comes behind.
-                return;
-            }
+            // Now only, as a later one may have come.
+            let Some(Next { version, title, ran }) = renders.waiting().remove(&id) else { return };
             let inputs_key = ran.inputs_key.clone();
-            match workspace.write_render(user, id, (version, rendered_at), &title, ran).await {
-                Ok(()) => renders.with(id, |known| known.kept = Some((version, inputs_key, Instant::now()))),
+            match workspace.write_render(user, (id, version), title, ran).await {
+                Ok(true) => renders.remember(id, version, inputs_key),
                 // The document was deleted meanwhile.
-                Err(ServiceError::NotFound { .. }) => {}
+                Ok(false) | Err(ServiceError::NotFound { .. }) => {}
                 Err(error) => tracing::warn!(%id, %error, "the render of a document is not kept"),
             }
         });
     }
 
+    /// Tells whether nothing else would come of it if it was done again.
     async fn write_render(
         &self,
         user: UserId,
-        id: DocumentId,
-        (version, rendered_at): (u64, Timestamp),
-        title: &str,
+        (id, version): (DocumentId, u64),
+        title: String,
         ran: Arc<Ran>,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<bool, ServiceError> {
         let Self(inner) = self;
-        let (title, inputs_key, (cell_count, failed_count)) = (title.to_owned(), ran.inputs_key.clone(), ran.counts());
+        let (inputs_key, (cell_count, failed_count)) = (ran.inputs_key.clone(), ran.counts());
+        let (rendered_at, has_executed) = (ran.rendered_at, ran.has_executed());
         let lay_out = move || {
             let options = RenderOptions { format: Format::Page, title: Some(title), ..RenderOptions::default() };
             let page = document::render(&ran.document, &ran.reports, &options);
@@ -131,13 +165,22 @@ impl Workspace {
         let is_same = |there: &StoredRender| {
             there.digest == digest && there.about.version == version && there.inputs_key == inputs_key
         };
+        let size_bytes = u64::try_from(page.len()).unwrap_or(u64::MAX);
         if let Some(same) = there.filter(is_same) {
             match same.object_key {
-                Some(key) if inner.objects.info(&key).await.is_err() => {}
-                _ => return Ok(()),
+                None if size_bytes > MAX_PAGE_BYTES => return Ok(true),
+                // There may be room for it now.
+                None => {}
+                Some(key) if inner.objects.info(&key).await.is_ok() => {
+                    if has_executed {
+                        inner.database.keep_same_render(user, id, &key, rendered_at).await?;
+                    }
+                    return Ok(true);
+                }
+                // The object store has lost it.
+                Some(_) => {}
             }
         }
-        let size_bytes = u64::try_from(page.len()).unwrap_or(u64::MAX);
         let object_key = (size_bytes <= MAX_PAGE_BYTES).then(|| format!("{RENDERS}/{user}/{}", Uuid::now_v7()));
         if let Some(key) = &object_key {
             inner.objects.put(key, page.into_bytes()).await?;
@@ -155,7 +198,7 @@ impl Workspace {
         };
         let Kept { is_kept, unnamed } = inner.database.keep_render(user, id, &new).await?;
         if !is_kept {
-            tracing::info!(%id, size_bytes, "the page of a document is too large to be kept, or was rendered again");
+            tracing::info!(%id, size_bytes, "the page of a document is not kept: it is too large, there is no room, or a later one is there");
         }
         for key in unnamed {
             // What is left is swept up later.
@@ -163,7 +206,7 @@ impl Workspace {
                 tracing::debug!(%error, "an earlier render is left");
             }
         }
-        Ok(())
+        Ok(is_kept || size_bytes > MAX_PAGE_BYTES)
     }
 
     /// The page of a render, if it is still there.

@@ -25,8 +25,12 @@ const MAX_LOOKING: usize = 16;
 const MAX_WAITING: usize = 256;
 /// Bytes of all pages that are on their way to readers, each counted once however many read it.
 const MAX_SENT_BYTES: usize = 256 << 20;
+/// And of all that are one owner's: readers who read slowly hold up theirs alone.
+const MAX_SENT_OF_ONE_BYTES: usize = 64 << 20;
 /// And how many they are.
 const MAX_SENT: usize = 4096;
+/// When a reader should come again who finds too many others.
+const RETRY_AFTER_S: u64 = 5;
 
 /// A page for readers.
 #[derive(Debug)]
@@ -52,8 +56,8 @@ pub enum Found {
 pub struct Publications {
     admission: Admission,
     secret: OnceCell<[u8; SECRET_BYTES]>,
-    /// The pages that are being sent, by their digests.
-    sent: Mutex<HashMap<String, Weak<PublicPage>>>,
+    /// The pages that are being sent, by whose they are and their digests.
+    sent: Mutex<HashMap<(UserId, String), Weak<PublicPage>>>,
 }
 
 impl Default for Publications {
@@ -64,27 +68,31 @@ impl Default for Publications {
 }
 
 impl Publications {
-    fn being_sent(&self, digest: &str) -> Option<Arc<PublicPage>> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner).get(digest).and_then(Weak::upgrade)
+    fn being_sent(&self, page: &(UserId, String)) -> Option<Arc<PublicPage>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).get(page).and_then(Weak::upgrade)
     }
 
     /// Counts a page among those that are being sent, if there is room.
-    fn send(&self, page: PublicPage) -> Result<Arc<PublicPage>, ServiceError> {
+    fn send(&self, owner: UserId, page: PublicPage) -> Result<Arc<PublicPage>, ServiceError> {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(same) = sent.get(&page.digest).and_then(Weak::upgrade) {
+        let key = (owner, page.digest.clone());
+        if let Some(same) = sent.get(&key).and_then(Weak::upgrade) {
             return Ok(same);
         }
-        let mut bytes = page.html.len();
-        sent.retain(|_, page| {
+        let mut all = page.html.len();
+        let mut owners = all;
+        sent.retain(|(of, _), page| {
             let page = page.upgrade();
-            bytes = bytes.saturating_add(page.as_ref().map_or(0, |page| page.html.len()));
+            let bytes = page.as_ref().map_or(0, |page| page.html.len());
+            all = all.saturating_add(bytes);
+            owners = owners.saturating_add(if *of == owner { bytes } else { 0 });
             page.is_some()
         });
-        if bytes > MAX_SENT_BYTES || sent.len() >= MAX_SENT {
-            return Err(ServiceError::Busy { retry_after_s: 1 });
+        if all > MAX_SENT_BYTES || owners > MAX_SENT_OF_ONE_BYTES || sent.len() >= MAX_SENT {
+            return Err(ServiceError::Busy { retry_after_s: RETRY_AFTER_S });
         }
         let page = Arc::new(page);
-        sent.insert(page.digest.clone(), Arc::downgrade(&page));
+        sent.insert(key, Arc::downgrade(&page));
         Ok(page)
     }
 }
@@ -145,11 +153,13 @@ impl Workspace {
             if has(&digest) {
                 return Ok(Found::Page(None, digest));
             }
-            if let Some(page) = publications.being_sent(&digest) {
-                return Ok(Found::Page(Some(page), digest));
+            let of = (page.owner, digest);
+            if let Some(page) = publications.being_sent(&of) {
+                return Ok(Found::Page(Some(page), of.1));
             }
+            let (owner, digest) = of;
             if let Some(html) = self.kept_page(&key, &digest).await? {
-                let page = publications.send(PublicPage { html, digest: digest.clone() })?;
+                let page = publications.send(owner, PublicPage { html, digest: digest.clone() })?;
                 return Ok(Found::Page(Some(page), digest));
             }
         }

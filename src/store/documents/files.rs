@@ -161,7 +161,7 @@ impl Database {
     ///
     /// # Errors
     /// The database's.
-    pub async fn objects_of_files(&self, keys: &[String]) -> Result<HashSet<String>, StoreError> {
+    pub async fn named_objects(&self, keys: &[String]) -> Result<HashSet<String>, StoreError> {
         let mut named = HashSet::new();
         for keys in keys.chunks(100) {
             // Nothing but numbers of placeholders is put in.

@@ -37,6 +37,8 @@ impl StoredPublication {
 /// A page that everybody can read who has its link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedPage {
+    /// Whose document it is.
+    pub owner: UserId,
     /// What it shows; nothing where the document was never rendered.
     pub render: Option<StoredRender>,
 }
@@ -115,7 +117,7 @@ impl Database {
     /// The database's.
     pub async fn published_page(&self, token: &PublicToken) -> Result<Option<PublishedPage>, StoreError> {
         let row = sqlx::query(concat!(
-            "SELECT r.document_id AS rendered_id, ",
+            "SELECT d.user_id AS owner, r.document_id AS rendered_id, ",
             columns!(),
             " FROM document_publications p JOIN documents d ON d.id = p.document_id
                 JOIN users u ON u.id = d.user_id
@@ -123,7 +125,8 @@ impl Database {
             WHERE p.token_hash = $1 AND d.deleted_at IS NULL AND (u.suspended_at IS NULL OR u.suspended_at > $2)"
         ));
         let row = row.bind(hash(token)).bind(micros(now())).fetch_optional(self.pool()).await?;
-        row.map(|row| Ok(PublishedPage { render: read_joined(&row)? })).transpose()
+        let read = |row: AnyRow| Ok(PublishedPage { owner: row.parsed("owner")?, render: read_joined(&row)? });
+        row.map(read).transpose()
     }
 }
 

@@ -68,8 +68,9 @@ pub struct Kept {
 }
 
 impl Database {
-    /// Keeps a render in place of an earlier one of the document: one of a lower version, or of the same and made before. Where all pages of the user would take more than the tier
-    /// allows, those of documents that are not published go first, the eldest before the others.
+    /// Keeps a render in place of an earlier one of the document: one of a lower version, or of the same and made before.
+    /// Where all pages of the user would take more than the tier allows, those of documents that are not published go
+    /// first, the eldest before the others.
     ///
     /// # Errors
     /// The user has no such document.
@@ -98,6 +99,29 @@ impl Database {
         insert(&mut write, (user, id), new, object_key).await?;
         write.commit().await?;
         Ok(kept)
+    }
+
+    /// A later render came to the page that is kept under this key: only its time is new. Where another page is kept by
+    /// now, nothing is done.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn keep_same_render(
+        &self,
+        user: UserId,
+        id: DocumentId,
+        object_key: &str,
+        rendered_at: Timestamp,
+    ) -> Result<(), DocumentError> {
+        let mut write = self.write().await?;
+        lock_user(&mut write, user).await?;
+        let update = sqlx::query(
+            "UPDATE document_renders SET rendered_at = $1
+            WHERE document_id = $2 AND user_id = $3 AND object_key = $4 AND rendered_at < $1",
+        );
+        let update = update.bind(micros(rendered_at)).bind(id.to_string()).bind(user.to_string());
+        update.bind(object_key).execute(write.on()).await?;
+        Ok(write.commit().await?)
     }
 
     /// What is kept of a document's last render.

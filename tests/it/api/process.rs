@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::browser::{has_sandbox, pdf_text};
+use crate::support::browser::{can_make_user_namespaces, pdf_text, processes};
 use crate::support::{Server, client, pymd, sandbox};
 
 async fn until_ready(address: &str) {
@@ -174,7 +175,7 @@ async fn render_writes_the_document_and_lists_what_failed() {
     let to_pdf = |(variable, value): (&str, &str)| {
         pymd().env(variable, value).args(["render", name, "--format", "pdf", "-o", out]).output().unwrap()
     };
-    let output = to_pdf(("PYMD_PDF_SANDBOX", if has_sandbox() { "true" } else { "false" }));
+    let output = to_pdf(("PYMD_PDF_SANDBOX", if can_make_user_namespaces() { "true" } else { "false" }));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(pdf_text(&fs::read(out).unwrap()).contains("printed"));
     let output = to_pdf(("PYMD_PDF_CHROMIUM", "/no/such/program"));
@@ -186,4 +187,40 @@ async fn render_writes_the_document_and_lists_what_failed() {
     fs::write(&file, "only text").unwrap();
     assert_eq!(render(&[name, "-o", "/no/such/directory/x"]).status.code(), Some(2));
     assert_eq!(render(&[name]).status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_interrupts_a_render_to_pdf_finds_nothing_of_the_browser() {
+    sandbox().await;
+    let directory = TempDir::new().unwrap();
+    let (temporary, program) = (directory.path().join("tmp"), directory.path().join("browser"));
+    let file = directory.path().join("a.md");
+    fs::create_dir(&temporary).unwrap();
+    // The browser does not run as root.
+    for path in [directory.path(), &temporary] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::write(&program, "#!/bin/sh\ntouch started\nexec sleep 1000\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&file, "text\n").unwrap();
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut command = pymd();
+        command.args(["render", file.to_str().unwrap(), "--format", "pdf", "-o", "/dev/null"]);
+        command.env("TMPDIR", &temporary).env("PYMD_PDF_CHROMIUM", &program).env("PYMD_PDF_SANDBOX", "false");
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let has_started =
+            || fs::read_dir(&temporary).unwrap().any(|entry| entry.unwrap().path().join("started").exists());
+        for _ in 0..2000 {
+            if has_started() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(has_started(), "the browser was not started");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(128 + signal.as_raw()), "{output:?}");
+        assert_eq!((processes(&temporary), fs::read_dir(&temporary).unwrap().count()), (Vec::new(), 0));
+        assert!(text(&output.stderr).contains("Chromium runs without its own sandbox"), "{output:?}");
+    }
 }

@@ -156,7 +156,7 @@ async fn what_a_job_is_to_work_on_is_held_until_it_is_over(at: TestDatabase) {
     let made = database.enqueue_of_document(user, id, job(user), 5).await.unwrap();
     database.detach_file(user, id, &new.path).await.unwrap();
     let keys = ["files/key".to_owned(), "files/other".to_owned()];
-    let named = async || database.objects_of_files(&keys).await.unwrap().len();
+    let named = async || database.named_objects(&keys).await.unwrap().len();
     assert_eq!(named().await, 1);
     let files = database.job_files(made.id).await.unwrap();
     assert_eq!((files.len(), files[0].object_key.as_str(), files[0].file.size_bytes), (1, "files/key", 3));
@@ -299,7 +299,7 @@ async fn the_results_of_a_user_make_room_for_each_other(at: TestDatabase) {
     }
     assert_eq!(kept, [false, false, true, true]);
     let keys: Vec<_> = (0..4).map(|number| format!("jobs/{number}")).collect();
-    assert_eq!(database.objects_of_files(&keys).await.unwrap().len(), 2);
+    assert_eq!(database.named_objects(&keys).await.unwrap().len(), 2);
     let eve = new_user(&database).await.id;
     assert_eq!(database.job_result(eve, ids[3]).await.unwrap(), None);
 }

@@ -13,14 +13,17 @@ use pymd::browser::{Printer, PrinterConfig};
 pub fn printer(directory: &Path, change: impl FnOnce(&mut PrinterConfig)) -> Printer {
     // The browser does not run as root.
     fs::set_permissions(directory, fs::Permissions::from_mode(0o711)).unwrap();
-    let mut config =
-        PrinterConfig { temp_dir: directory.to_owned(), sandbox: has_sandbox(), ..PrinterConfig::default() };
+    let mut config = PrinterConfig {
+        temp_dir: directory.to_owned(),
+        has_sandbox: can_make_user_namespaces(),
+        ..PrinterConfig::default()
+    };
     change(&mut config);
     Printer::new(config)
 }
 
 /// Whether user namespaces can be made.
-pub fn has_sandbox() -> bool {
+pub fn can_make_user_namespaces() -> bool {
     Command::new("unshare").args(["--user", "true"]).output().is_ok_and(|output| output.status.success())
 }
 

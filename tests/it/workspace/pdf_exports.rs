@@ -1,7 +1,11 @@
 //! Documents as PDF over REST: a real runtime, and a real Chromium.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use pymd::domain::UserId;
+use pymd::service::{ExportFormat, ServiceError};
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -74,6 +78,46 @@ async fn what_takes_too_long_and_what_nobody_waits_for_ends() {
     app.get(&path).await.problem(429, "too_many");
     for print in prints {
         print.abort();
+    }
+    until_nothing_is_left(directory.path()).await;
+    app.stop().await;
+}
+
+/// A browser takes a moment to end. Who asks and goes away, again and again, must not have one more each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_has_its_place_until_it_is_gone() {
+    let (directory, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (program, stays) = (place.path().join("browser"), place.path().join("stays"));
+    // A part of it outlives the others, as long as there is a file.
+    let part = format!("touch started; while test -e {}; do sleep 0.01; done", stays.display());
+    let script = format!("setsid sh -c '{part}' & exec sleep 1000");
+    fs::write(&stays, "").unwrap();
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let slow = printer(directory.path(), |config| config.chromium = Some(program));
+    let app = TestApp::builder().printer(slow).start().await;
+    let path = stored(&app, "t", "text\n").await;
+    let document = path.split('/').nth(5).unwrap().parse().unwrap();
+    let user: UserId = app.get("/api/v1/auth/me").await.json()["id"].as_str().unwrap().parse().unwrap();
+    let print = || app.workspace.export_document(user, document, ExportFormat::Pdf);
+    let started = async |count: usize| {
+        let entries = || fs::read_dir(directory.path()).unwrap().flatten();
+        while entries().filter(|entry| entry.path().join("started").exists()).count() != count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        printed = futures::future::join(print(), print()) => panic!("{printed:?}"),
+        () = started(2) => {}
+    }
+    let refused = print().await.unwrap_err();
+    assert!(matches!(refused, ServiceError::TooMany { .. }), "{refused}");
+    fs::remove_file(&stays).unwrap();
+    until_nothing_is_left(directory.path()).await;
+    tokio::select! {
+        printed = print() => panic!("{printed:?}"),
+        () = started(1) => {}
     }
     until_nothing_is_left(directory.path()).await;
     app.stop().await;

@@ -15,58 +15,72 @@ use super::accounts::{ask, with_user};
 use crate::store::set_quotas;
 use crate::support::{Answer, TestApp};
 
-struct Published {
-    app: TestApp,
+pub(super) struct Published {
+    pub(super) app: TestApp,
     /// Of the document.
-    id: String,
+    pub(super) id: String,
+    /// Its owner's.
+    pub(super) key: String,
 }
 
 impl Published {
     /// A server with one document.
-    async fn start(content: &str) -> Self {
+    pub(super) async fn start(content: &str) -> Self {
         let app = TestApp::start().await;
-        let id = document(&app, content).await;
-        Self { app, id }
+        let key = app.token().to_owned();
+        let id = document(&app, &key, content).await;
+        Self { app, id, key }
     }
 
-    fn document(&self) -> String {
+    pub(super) fn document(&self) -> String {
         format!("/api/v1/documents/{}", self.id)
     }
 
-    fn publication(&self) -> String {
+    pub(super) fn publication(&self) -> String {
         format!("{}/publication", self.document())
     }
 
     /// Publishes it, and tells the link's path.
-    async fn publish(&self) -> String {
-        let answer = self.app.ask(Method::POST, &self.publication(), None).await;
+    pub(super) async fn publish(&self) -> String {
+        let answer = self.ask(Method::POST, &self.publication()).await;
         assert!(answer.status.is_success(), "{}", answer.text);
         serde_json::from_str::<Value>(&answer.text).unwrap()["path"].as_str().unwrap().to_owned()
     }
 
-    async fn render(&self) -> Value {
-        self.app.get(&format!("/api/v1/render/documents/{}", self.id)).await.json()
+    pub(super) async fn render(&self) -> Value {
+        self.ask(Method::GET, &format!("/api/v1/render/documents/{}", self.id)).await.json()
+    }
+
+    /// Asks as the owner.
+    pub(super) async fn ask(&self, method: Method, path: &str) -> Answer {
+        ask(&self.app, &self.key, method, path, None).await
     }
 
     /// Changes the document's text.
-    async fn save(&self, content: &str) {
+    pub(super) async fn save(&self, content: &str) {
         self.app.ask(Method::PATCH, &self.document(), Some(json!({ "content": content }))).await.json();
     }
 
     /// Waits until the kept render is that of a version, for at most ten seconds.
-    async fn until_kept(&self, version: u64) -> Value {
+    pub(super) async fn until_kept(&self, version: u64) -> Value {
+        self.until(|state| state["last_render"]["version"] == version).await
+    }
+
+    /// Waits until what is told of the publication is as it should be, for at most ten seconds.
+    pub(super) async fn until(&self, is_so: impl Fn(&Value) -> bool) -> Value {
+        let mut state = Value::Null;
         for _ in 0..1000 {
-            let state = self.app.get(&self.publication()).await.json();
-            if state["last_render"]["version"] == version {
+            state = self.ask(Method::GET, &self.publication()).await.json();
+            if is_so(&state) {
                 return state;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("the render of version {version} is not kept");
+        panic!("it stays as it is: {state}");
     }
 
     /// What a reader gets.
-    async fn read(&self, path: &str) -> Answer {
+    pub(super) async fn read(&self, path: &str) -> Answer {
         Answer::of(self.app.anonymous(Method::GET, path).send().await.unwrap()).await
     }
 
@@ -76,7 +90,7 @@ impl Published {
         Answer::of(request.send().await.unwrap()).await
     }
 
-    fn objects(&self) -> Vec<String> {
+    pub(super) fn objects(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut directories = vec![self.app.data_dir.path().join("objects/renders")];
         while let Some(directory) = directories.pop() {
@@ -89,8 +103,9 @@ impl Published {
     }
 }
 
-async fn document(app: &TestApp, content: &str) -> String {
-    let answer = app.post("/api/v1/documents", &json!({"title": "The title", "content": content})).await;
+pub(super) async fn document(app: &TestApp, key: &str, content: &str) -> String {
+    let body = json!({"title": "The title", "content": content});
+    let answer = ask(app, key, Method::POST, "/api/v1/documents", Some(body)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     serde_json::from_str::<Value>(&answer.text).unwrap()["id"].as_str().unwrap().to_owned()
 }
@@ -216,44 +231,62 @@ async fn the_bin_hides_it_and_others_cant_touch_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_render_is_kept_once_whatever_it_was_for() {
-    let at = Published::start("# One\n\n```\nprint('x' * 3)\n```\n").await;
-    at.publish().await;
-    let render = format!("/api/v1/render/documents/{}", at.id);
-    at.app.get(&format!("{render}?format=markdown&show_code=true")).await.json();
-    let first = at.until_kept(1).await;
-    let objects = at.objects();
-    assert_eq!(objects.len(), 1);
-    for path in [render.clone(), format!("{render}?format=json"), format!("{render}/export?format=ipynb")] {
-        assert_eq!(at.app.get(&path).await.status, StatusCode::OK);
+async fn slow_readers_of_one_owner_hold_up_no_others() {
+    const BYTES: usize = 15 << 20;
+    let at = Published::start("text\n").await;
+    let (_, key) = with_user(&at.app, "somebody").await;
+    let mut paths = Vec::new();
+    for (number, token) in [at.app.token(); 5].into_iter().chain([key.as_str()]).enumerate() {
+        let id = document(&at.app, token, "text").await;
+        let me = ask(&at.app, token, Method::GET, "/api/v1/auth/me", None).await.json();
+        // The last of the first owner and that of the other are the same page.
+        let page = number.min(4).to_string().repeat(BYTES);
+        keep_page(&at.app, me["id"].as_str().unwrap().parse().unwrap(), &id, page).await;
+        let published = ask(&at.app, token, Method::POST, &format!("/api/v1/documents/{id}/publication"), None).await;
+        let published: Value = serde_json::from_str(&published.text).unwrap();
+        paths.push(published["path"].as_str().unwrap().to_owned());
     }
-    // All cells again, and the same page: it is looked for, and there.
-    assert_eq!(at.app.get(&format!("{render}?fresh=true")).await.json()["cached"], false);
-    at.save("# Two\n\n```\nprint('x' * 3)\n```\n").await;
-    assert_eq!(at.render().await["cached"], true, "only prose was changed");
-    let second = at.until_kept(2).await;
-    let now = at.objects();
-    assert!(now.len() == 1 && now != objects, "{objects:?} {now:?}");
-    assert_ne!(first["last_render"]["rendered_at"], second["last_render"]["rendered_at"]);
-    at.app.stop().await;
+    let read = async |path: &str| at.app.anonymous(Method::GET, path).send().await.unwrap();
+    let mut unread = Vec::new();
+    for path in &paths[..4] {
+        unread.push(read(path).await);
+    }
+    let refused = at.read(&paths[4]).await;
+    refused.problem(429, "busy");
+    assert_eq!(refused.header("retry-after"), "5");
+    assert_eq!(at.read(&paths[5]).await.text.len(), BYTES, "another owner's");
+    assert_eq!(at.read(&paths[0]).await.text.len(), BYTES, "one that is being sent");
+    let text = unread.remove(0).text().await.unwrap();
+    assert!(text.len() == BYTES && text.starts_with('0'));
+    for _ in 0..1000 {
+        let answer = at.read(&paths[4]).await;
+        if answer.status == StatusCode::OK {
+            assert_eq!(answer.text.len(), BYTES);
+            drop(unread);
+            return at.app.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the page does not come");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_is_too_large_is_not_kept_and_that_is_told() {
-    let at = Published::start("```\nprint('y' * 9_000_000)\n```\n\n```\nprint('z' * 9_000_000)\n```\n").await;
-    let path = at.publish().await;
-    at.render().await;
-    let state = at.until_kept(1).await;
-    let render = &state["last_render"];
-    assert_eq!(render["is_kept"], false, "{render}");
-    assert!(render["size_bytes"].as_u64().unwrap() > 16 << 20, "{render}");
-    assert!(at.read(&path).await.text.contains("Not rendered yet"));
-    assert_eq!(at.objects(), Vec::<String>::new());
-    at.save("small\n").await;
-    at.render().await;
-    at.until_kept(2).await;
-    assert_eq!(at.read(&path).await.status, StatusCode::OK);
-    at.app.stop().await;
+/// Keeps a page as the last render of a document, as it is.
+async fn keep_page(app: &TestApp, user: UserId, id: &str, page: String) {
+    let objects = Objects::open(&format!("file://{}", app.data_dir.path().join("objects").display())).unwrap();
+    let key = format!("renders/{id}");
+    let new = NewRender {
+        version: 2,
+        inputs_key: String::new(),
+        rendered_at: Timestamp::now(),
+        cell_count: 0,
+        failed_count: 0,
+        size_bytes: page.len() as u64,
+        digest: blake3::hash(page.as_bytes()).to_hex().to_string(),
+        object_key: Some(key.clone()),
+    };
+    objects.put(&key, page.into_bytes()).await.unwrap();
+    let kept = app.workspace.database().keep_render(user, id.parse().unwrap(), &new).await.unwrap();
+    assert!(kept.is_kept);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -287,29 +320,6 @@ async fn what_is_no_link_is_nothing() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_was_lost_or_changed_is_not_shown() {
-    let at = Published::start("# Here\n").await;
-    let path = at.publish().await;
-    at.render().await;
-    at.until_kept(1).await;
-    let objects = at.objects();
-    std::fs::write(&objects[0], "<h1>forged</h1>").unwrap();
-    at.read(&path).await.problem(500, "internal_error");
-    std::fs::remove_file(&objects[0]).unwrap();
-    assert!(at.read(&path).await.text.contains("Not rendered yet"));
-    // The next render that is looked at keeps it again.
-    at.publish().await;
-    at.render().await;
-    for _ in 0..1000 {
-        if at.read(&path).await.status == StatusCode::OK {
-            return at.app.stop().await;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the page did not come back");
-}
-
 /// Even a page that no sanitiser has seen has no rights: no script of it runs, and it asks nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_browser_a_hostile_page_does_nothing() {
@@ -333,19 +343,7 @@ async fn in_a_browser_a_hostile_page_does_nothing() {
          <iframe src=\"/api/v1/auth/me\"></iframe><object data=\"{address}/f\"></object></body></html>"
     );
     let admin = at.app.get("/api/v1/auth/me").await.json()["id"].as_str().unwrap().parse().unwrap();
-    let objects = Objects::open(&format!("file://{}", at.app.data_dir.path().join("objects").display())).unwrap();
-    objects.put("renders/hostile", page.clone().into_bytes()).await.unwrap();
-    let new = NewRender {
-        version: 2,
-        inputs_key: String::new(),
-        rendered_at: Timestamp::now(),
-        cell_count: 0,
-        failed_count: 0,
-        size_bytes: page.len() as u64,
-        digest: blake3::hash(page.as_bytes()).to_hex().to_string(),
-        object_key: Some("renders/hostile".to_owned()),
-    };
-    at.app.workspace.database().keep_render(admin, at.id.parse().unwrap(), &new).await.unwrap();
+    keep_page(&at.app, admin, &at.id, page).await;
     let shown = browse(&at.app, &path).await;
     assert!(shown.contains("<title>quiet</title>") && shown.contains("Shown"), "{shown}");
     // For a frame, which no sanitised page has, the browser connects ahead of the policy; it says nothing.

@@ -59,10 +59,10 @@ async fn files_are_kept_as_put(at: TestDatabase) {
     let expected = [("B", "files/3"), ("b", "files/4"), ("data/2024/sales é.csv", "files/1")];
     assert_eq!(keys(&database, place).await, expected.map(|(path, key)| (path.to_owned(), key.to_owned())));
     let all: Vec<String> = (0..250).map(|number| format!("files/{number}")).collect();
-    let mut named: Vec<_> = database.objects_of_files(&all).await.unwrap().into_iter().collect();
+    let mut named: Vec<_> = database.named_objects(&all).await.unwrap().into_iter().collect();
     named.sort();
     assert_eq!(named, ["files/1", "files/3", "files/4"]);
-    assert!(database.objects_of_files(&[]).await.unwrap().is_empty());
+    assert!(database.named_objects(&[]).await.unwrap().is_empty());
 
     let path: FilePath = "b".parse().unwrap();
     database.detach_file(user, id, &path).await.unwrap();
@@ -91,9 +91,9 @@ async fn content_that_is_there_is_shared_within_a_user(at: TestDatabase) {
     assert_eq!(keys(&database, copy).await, expected);
     database.purge_document(ada, first.1, None).await.unwrap();
     database.purge_document(ada, second.1, None).await.unwrap();
-    assert_eq!(database.objects_of_files(&["files/1".to_owned()]).await.unwrap().len(), 1);
+    assert_eq!(database.named_objects(&["files/1".to_owned()]).await.unwrap().len(), 1);
     database.purge_document(ada, copy.1, None).await.unwrap();
-    assert_eq!(database.objects_of_files(&["files/1".to_owned()]).await.unwrap().len(), 0);
+    assert_eq!(database.named_objects(&["files/1".to_owned()]).await.unwrap().len(), 0);
 }
 
 async fn the_quota_of_bytes_holds_when_many_ask_at_once(at: TestDatabase) {
@@ -176,9 +176,9 @@ async fn files_go_with_their_document(at: TestDatabase) {
     database.restore_document(user, id).await.unwrap();
     assert_eq!(keys(&database, place).await.len(), 1);
     database.delete_document(user, id, None).await.unwrap();
-    assert_eq!(database.objects_of_files(&["files/1".to_owned()]).await.unwrap().len(), 1);
+    assert_eq!(database.named_objects(&["files/1".to_owned()]).await.unwrap().len(), 1);
     database.purge_deleted_documents(Timestamp::MAX, 10).await.unwrap();
-    assert_eq!(database.objects_of_files(&["files/1".to_owned()]).await.unwrap().len(), 0);
+    assert_eq!(database.named_objects(&["files/1".to_owned()]).await.unwrap().len(), 0);
 }
 
 async fn files_of_others_are_not_there(at: TestDatabase) {

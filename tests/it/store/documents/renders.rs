@@ -78,7 +78,7 @@ async fn the_latest_render_stays(at: TestDatabase) {
     let of_before = NewRender { version: 6, ..render(7, 1, "renders/7") };
     assert_eq!(keep(&database, place, &of_before).await, kept(false, &["renders/7"]));
     let all = ["renders/4", "renders/5", "renders/6"].map(str::to_owned);
-    let named = database.objects_of_files(&all).await.unwrap();
+    let named = database.named_objects(&all).await.unwrap();
     assert_eq!(named.into_iter().collect::<Vec<_>>(), ["renders/6"]);
 }
 
@@ -138,7 +138,7 @@ async fn renders_go_with_their_document(at: TestDatabase) {
     assert!(matches!(database.last_render(user, id).await, Err(DocumentError::NotFound)));
     let error = database.keep_render(user, id, &render(1, 1, "renders/2")).await.unwrap_err();
     assert!(matches!(error, DocumentError::NotFound), "{error}");
-    let named = async || database.objects_of_files(&["renders/1".to_owned()]).await.unwrap().len();
+    let named = async || database.named_objects(&["renders/1".to_owned()]).await.unwrap().len();
     assert_eq!(named().await, 1, "the bin keeps it");
     database.restore_document(user, id).await.unwrap();
     assert_eq!(key(&database, place).await.as_deref(), Some("renders/1"));
