@@ -1,14 +1,14 @@
 //! What is known of cells beyond the memory: whoever forgets all shows the same, and runs only what is new.
 
+mod bounds;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::FutureExt as _;
 use jiff::{Timestamp, ToSpan as _};
 use pymd::domain::{Limits, UserId};
-use pymd::service::{
-    Attached, CheckpointConfig, Loaded, RenderContext, RenderReport, RenderRequest, Service, ServiceConfig,
-};
+use pymd::service::{Attached, Loaded, RenderContext, RenderReport, RenderRequest, Service, ServiceConfig};
 use pymd::store::{Database, Objects};
 use serde_json::json;
 use tempfile::TempDir;
@@ -245,32 +245,6 @@ async fn the_tier_and_the_time_bound_it(at: TestDatabase) {
     assert!(!orphan.exists() && editor.kept().len() > 1);
     renders.sweep(Timestamp::now() + (31 * 24).hours()).await.unwrap();
     assert!(editor.kept().is_empty());
-}
-
-/// However much is kept, only so many cells come back to memory; a document that has more runs as any other.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_back_is_bounded_too() {
-    let mut editor = Forgetful::new(TestDatabase::sqlite()).await;
-    let cells: Vec<String> = (0..14).map(|number| format!("print('cell', {number})")).collect();
-    let long: Vec<&str> = cells.iter().map(String::as_str).collect();
-    let expected = editor.render(&long).await.rendered;
-    for doc in long.windows(3) {
-        editor.render(doc).await;
-    }
-    editor.forget().await;
-    let checkpoints = CheckpointConfig { user_cells: 10, ..CheckpointConfig::default() };
-    let config = ServiceConfig { checkpoints, ..ServiceConfig::default() };
-    editor.service = Forgetful::service_with(&editor.database, &editor.objects, config).await;
-    let known = |editor: &Forgetful| editor.service.stats().checkpoints.cells;
-    for doc in long.windows(3) {
-        assert_eq!(ran(&editor.render(doc).await), "...");
-        assert!(known(&editor) <= 10, "{}", known(&editor));
-    }
-    for _ in 0..2 {
-        let report = editor.render(&long).await;
-        assert_eq!(report.rendered, expected);
-        assert!(known(&editor) <= 10, "{}", known(&editor));
-    }
 }
 
 on_both_databases![
