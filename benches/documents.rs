@@ -33,6 +33,7 @@ use server::Server;
 
 const ROUNDS: usize = 60;
 const NOTEBOOKS: usize = 5;
+const RESTARTS: usize = 5;
 
 const SAME_TARGET: Duration = Duration::from_millis(3);
 const EDIT_TARGET: Duration = Duration::from_millis(10);
@@ -75,6 +76,8 @@ fn main() -> Result<()> {
     let server = Server::start()?;
     let clients = One::new(&server)?;
     let times = renders(&clients, &mut table)?;
+    drop(clients);
+    let server = restarts(server, &mut table)?;
     notebooks(&times, &mut table)?;
     table.print()?;
     server.stop()
@@ -135,6 +138,34 @@ fn renders(clients: &One, table: &mut Table) -> Result<Times> {
     let (plot, _) = edit(15, ROUNDS / 3)?;
     table.times("cell 16, a figure, edited: 5 cells run", &plot, String::new(), None);
     Ok(Times { whole: whole.median(), edited: edited.median() })
+}
+
+/// The same after a restart of the server, which has nothing in memory then.
+fn restarts(mut server: Server, table: &mut Table) -> Result<Server> {
+    let same = CELLS.map(str::to_owned);
+    let (mut again, mut edited, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..RESTARTS {
+        let mut last = same.clone();
+        last[19] = format!("{}\nprint('restart', {round})", last[19]);
+        for (cells, executed) in [(&same, 0), (&last, 1)] {
+            server = server.restart()?;
+            let clients = One::new(&server)?;
+            // The image with the packages is read before.
+            clients.post("/api/v1/execute", &json!({"code": "import pandas"}))?;
+            let (time, own) = render(&clients, &document(cells, "Some words."), executed)?;
+            if executed == 0 {
+                again.push(time);
+            } else {
+                edited.push(time);
+                beside.push(time.saturating_sub(own));
+            }
+        }
+    }
+    let samples = |times: Vec<Duration>| -> Samples { times.into_iter().collect() };
+    table.times("nothing edited, the first render after a restart", &samples(again), String::new(), None);
+    let remark = format!("{} of it beside the cell's own time", milliseconds(samples(beside).median()));
+    table.times("last cell edited, the first render after a restart", &samples(edited), remark, None);
+    Ok(server)
 }
 
 /// The same cells as a notebook, run by Jupyter's own tools.

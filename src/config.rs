@@ -13,6 +13,7 @@ mod listen;
 mod log;
 mod paths;
 mod pdf;
+mod renders;
 mod settings;
 mod token;
 
@@ -28,12 +29,13 @@ pub use limits::LimitSettings;
 pub use listen::ListenAddr;
 pub use log::{LogConfig, LogFormat, LogSettings};
 pub use pdf::{PdfConfig, PdfSettings};
+pub use renders::RenderSettings;
 pub use settings::Settings;
 pub use token::{AdminToken, BadToken, TokenError, TokenText};
 
 use url::Url;
 
-use crate::domain::{ExecutionPolicy, JobPolicy, KernelPolicy, Limits};
+use crate::domain::{ExecutionPolicy, JobPolicy, KernelPolicy, Limits, RenderPolicy};
 
 /// The simple API of the Python package index, where no other index is chosen.
 pub const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple/";
@@ -71,6 +73,8 @@ pub struct Config {
     pub jobs: JobPolicy,
     /// Kernels that stay between cells.
     pub kernels: KernelPolicy,
+    /// What is kept of renders.
+    pub renders: RenderPolicy,
     /// How documents are printed.
     pub pdf: PdfConfig,
     /// What is logged, and how.
@@ -168,6 +172,7 @@ impl Config {
             http: settings.http.resolve()?,
             jobs: settings.jobs.resolve()?,
             kernels: settings.kernels.resolve()?,
+            renders: settings.renders.resolve()?,
             pdf: settings.pdf.resolve()?,
             log: settings.log.resolve(),
         })

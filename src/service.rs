@@ -6,7 +6,7 @@ mod checkpoints;
 mod error;
 mod execute;
 mod executions;
-mod feeds;
+pub mod feeds;
 pub mod install;
 mod kernels;
 pub mod prepare;

@@ -47,7 +47,7 @@ pub use jobs::{Expired, JobError, JobObject, Lease, LeaseLost, NewJob};
 pub use kernels::{Asked, KernelError, KernelSave, KernelSaved, KernelTake, NewKernel, Reach};
 pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};
 pub use objects::{ObjectError, ObjectInfo, Objects};
-pub use renders::{KeepError, KnownCells};
+pub use renders::{CellToKeep, KeepError, KnownCell, KnownCells};
 pub use schedules::{Fired, NewSchedule, ScheduleError};
 pub use servers::Server;
 pub use users::NewUser;

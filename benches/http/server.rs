@@ -31,25 +31,28 @@ pub struct Server {
     serving: JoinHandle<std::io::Result<()>>,
     shutdown: CancellationToken,
     /// With the database.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Server {
     /// Starts a server as the environment (`PYMD_...`) has it, and waits until code runs.
     pub fn start() -> Result<Self> {
+        Self::start_in(tempfile::tempdir()?, AdminToken::random()?)
+    }
+
+    fn start_in(directory: TempDir, token: AdminToken) -> Result<Self> {
         let config = Config::load(None, Settings::from_environment()?)?;
         // As `pymd serve` has it.
         let runtime = Builder::new_multi_thread().enable_all().build()?;
-        let token = AdminToken::random()?;
         let executor = config.executor;
         let service = Service::new(ServiceConfig {
             limits: config.limits.clone(),
             max_running: executor.max_running,
             max_queued: executor.max_queued,
+            renders: config.renders,
             ..ServiceConfig::default()
         });
         let http = HttpConfig { shutdown_grace: Duration::from_secs(1), ..HttpConfig::default() };
-        let directory = tempfile::tempdir()?;
         let url = format!("sqlite://{}", directory.path().join("pymd.db").display());
         let database = runtime.block_on(Database::open(&url, &DatabaseOptions::default()))?;
         runtime.block_on(database.ensure_admin(token.expose()))?;
@@ -83,15 +86,7 @@ impl Server {
             },
         };
         runtime.block_on(prepare(&service, request, None))?;
-        Ok(Self {
-            address,
-            token: token.expose().to_owned(),
-            workspace,
-            runtime,
-            serving,
-            shutdown,
-            _directory: directory,
-        })
+        Ok(Self { address, token: token.expose().to_owned(), workspace, runtime, serving, shutdown, directory })
     }
 
     /// The id of a new environment with these modules imported.
@@ -135,6 +130,24 @@ impl Server {
         }
         self.runtime.block_on(self.workspace.kernels().shutdown());
         Ok(())
+    }
+
+    /// Ends it as a signal does, and starts it again: what it had in memory is lost.
+    pub fn restart(self) -> Result<Self> {
+        let Self { token, workspace, runtime, serving, shutdown, directory, .. } = self;
+        shutdown.cancel();
+        runtime.block_on(async {
+            serving.await??;
+            workspace.kernels().shutdown().await;
+            if let Some(renders) = workspace.service().renders() {
+                renders.flush().await;
+            }
+            workspace.executions().close(Duration::from_secs(5)).await;
+            workspace.database().close().await;
+            Result::Ok(())
+        })?;
+        drop((workspace, runtime));
+        Self::start_in(directory, token.parse()?)
     }
 
     /// Stops it as a signal does.

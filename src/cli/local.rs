@@ -25,6 +25,7 @@ pub async fn service(config: &Config, limits: &LimitFlags) -> Result<Service, Fa
         limits: limits.raise(config.limits.clone()),
         max_running: config.executor.max_running,
         max_queued: config.executor.max_queued,
+        renders: config.renders,
         ..ServiceConfig::default()
     });
     let request = PrepareRequest {
@@ -106,6 +107,7 @@ pub fn idle_service(config: &Config) -> Service {
         limits: config.ceiling.clone(),
         max_running: config.executor.max_running,
         max_queued: config.executor.max_queued,
+        renders: config.renders,
         ..ServiceConfig::default()
     })
 }

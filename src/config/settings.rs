@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     ConfigError, ExecutionSettings, ExecutorSettings, HttpSettings, JobSettings, KernelSettings, LimitSettings,
-    ListenAddr, LogSettings, PdfSettings, TokenText,
+    ListenAddr, LogSettings, PdfSettings, RenderSettings, TokenText,
 };
 
 /// `self` where it says something, else `below`, field by field.
@@ -77,6 +77,9 @@ pub struct Settings {
     /// `[kernels]`: kernels that stay between cells.
     #[command(flatten)]
     pub kernels: KernelSettings,
+    /// `[renders]`: what is kept of renders.
+    #[command(flatten)]
+    pub renders: RenderSettings,
     /// `[pdf]`: how documents are printed.
     #[command(flatten)]
     pub pdf: PdfSettings,
@@ -114,6 +117,7 @@ impl Settings {
             http: self.http.or(below.http),
             jobs: self.jobs.or(below.jobs),
             kernels: self.kernels.or(below.kernels),
+            renders: self.renders.or(below.renders),
             pdf: self.pdf.or(below.pdf),
             log: self.log.or(below.log),
         }

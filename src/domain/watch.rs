@@ -2,9 +2,11 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
-    CheckpointId, CheckpointInfo, DocumentTitle, Event, ExecutionId, JobId, KernelInfo, KernelState, Outcome, Output,
+    CheckpointId, CheckpointInfo, DocumentTitle, Event, ExecutionId, JobId, KernelInfo, KernelState, MimeBundle,
+    Outcome, Output,
 };
 
 /// Something that happened to a kernel.
@@ -150,10 +152,9 @@ impl Event {
             Self::Output { output: Output::Stream { text, .. } } => text.len(),
             Self::Output { output: Output::DisplayData { data, metadata, .. } }
             | Self::Output { output: Output::ExecuteResult { data, metadata, .. } }
-            | Self::UpdateDisplay { data, metadata, .. } => [data, metadata]
-                .into_iter()
-                .flatten()
-                .fold(0, |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(size_of(value))),
+            | Self::UpdateDisplay { data, metadata, .. } => {
+                size_of_fields(data).saturating_add(size_of_fields(metadata))
+            }
             Self::Output { output: Output::Error { ename, evalue, traceback } } => traceback
                 .iter()
                 .fold(ename.len().saturating_add(evalue.len()), |sum, line| sum.saturating_add(line.len())),
@@ -162,14 +163,23 @@ impl Event {
     }
 }
 
-/// Of a JSON value; one that comes from a guest is nested no deeper than its parser allows.
-fn size_of(value: &serde_json::Value) -> usize {
-    match value {
-        serde_json::Value::String(text) => text.len(),
-        serde_json::Value::Array(items) => items.iter().map(size_of).fold(items.len(), usize::saturating_add),
-        serde_json::Value::Object(fields) => {
-            fields.iter().map(|(name, value)| name.len().saturating_add(size_of(value))).fold(0, usize::saturating_add)
-        }
-        _ => 8,
-    }
+/// What a JSON value takes in memory, which is far more than its text where much is nested. (One that comes from a guest is
+/// nested no deeper than its parser allows.)
+fn size_of(value: &Value) -> usize {
+    let more = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size_of).fold(0, usize::saturating_add),
+        Value::Object(fields) => size_of_fields(fields),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    more.saturating_add(std::mem::size_of::<Value>())
+}
+
+fn size_of_fields(fields: &MimeBundle) -> usize {
+    // A map has nodes with room for eleven; some half of it is used, and of a single field one in eleven.
+    let room = fields.len().div_ceil(6).saturating_mul(11 * std::mem::size_of::<(String, Value)>());
+    let inside = |(name, value): (&String, &Value)| {
+        name.len().saturating_add(size_of(value)).saturating_sub(std::mem::size_of::<Value>())
+    };
+    fields.iter().map(inside).fold(room, usize::saturating_add)
 }

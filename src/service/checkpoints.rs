@@ -24,13 +24,16 @@ pub struct CheckpointConfig {
     pub bytes: u64,
     /// Bytes of memory for one user. Default: 512 MiB.
     pub user_bytes: u64,
+    /// Cells of one user whose results are kept: looking for the one that is missed least looks at all of them.
+    /// Default: 4,096.
+    pub user_cells: usize,
     /// Kernels that wait where a render has ended, for the next one of their document. Default: 8.
     pub parked_kernels: usize,
 }
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { bytes: 2 << 30, user_bytes: 512 << 20, parked_kernels: 8 }
+        Self { bytes: 2 << 30, user_bytes: 512 << 20, user_cells: 4096, parked_kernels: 8 }
     }
 }
 
@@ -129,6 +132,7 @@ impl Checkpoints {
         let mut shelves = self.shelves();
         let shelf = shelves.entry(user).or_default();
         let place = shelf.keep(parent, key, (report, state), &mut gone);
+        shelf.keep_few(self.config.user_cells, &mut gone);
         self.settle(shelves, gone);
         place
     }
@@ -165,9 +169,10 @@ impl Checkpoints {
 
     /// Takes results in that were kept, as what comes after `above`; it stops where others are known by now.
     pub fn adopt(&self, user: UserId, above: Option<(CellKey, Kept)>, found: Vec<(CellKey, Kept, CellReport)>) {
+        let mut gone = Vec::new();
         let mut shelves = self.shelves();
-        shelves.entry(user).or_default().adopt(above, found);
-        self.settle(shelves, Vec::new());
+        shelves.entry(user).or_default().adopt(above, found, self.config.user_cells, &mut gone);
+        self.settle(shelves, gone);
     }
 
     /// Takes states in that were kept, behind results that are known.

@@ -70,6 +70,7 @@ pub struct Feeds<K, E: Told> {
     /// What may have changed: to be looked for.
     asked: Mutex<HashSet<K>>,
     ask: Notify,
+    kept_for: Duration,
 }
 
 /// The last events of one thing.
@@ -85,8 +86,15 @@ struct Feed<E: Told> {
 
 impl<K, E: Told> Default for Feeds<K, E> {
     fn default() -> Self {
+        Self::kept_for(KEPT_FOR)
+    }
+}
+
+impl<K, E: Told> Feeds<K, E> {
+    /// Feeds that are there for so long when nobody watches them any more.
+    pub fn kept_for(kept_for: Duration) -> Self {
         let (all, count, asked, ask) = (RwLock::default(), AtomicUsize::new(0), Mutex::default(), Notify::new());
-        Self { all, count, asked, ask }
+        Self { all, count, asked, ask, kept_for }
     }
 }
 
@@ -121,20 +129,28 @@ impl<K: Copy + Eq + Hash, E: Told> Feeds<K, E> {
 
     /// Tells those who watch it, if there are any.
     pub fn tell(&self, key: K, event: impl FnOnce() -> E) {
-        let Some(feed) = self.find(key) else { return };
-        if let Some(last) = feed.ring().push(event()) {
-            feed.changed.send_replace(last);
-        }
+        self.put(key, |ring| ring.push(event()));
     }
 
     /// Tells it, unless something was told since `seq`, which is newer then.
     pub fn tell_after(&self, key: K, seq: u64, event: E) {
-        let Some(feed) = self.find(key) else { return };
-        let mut ring = feed.ring();
-        let told = if ring.last() == seq { ring.push(event) } else { None };
-        drop(ring);
-        if let Some(last) = told {
-            feed.changed.send_replace(last);
+        self.put(key, |ring| if ring.last() == seq { ring.push(event) } else { None });
+    }
+
+    /// Puts something into a feed, if there is one.
+    fn put(&self, key: K, put: impl FnOnce(&mut Ring<E>) -> Option<u64>) {
+        while let Some(feed) = self.find(key) {
+            let mut ring = feed.ring();
+            // It was forgotten after it was found; somebody may watch another one since.
+            if ring.is_closed() {
+                continue;
+            }
+            let last = put(&mut ring);
+            drop(ring);
+            if let Some(last) = last {
+                feed.changed.send_replace(last);
+            }
+            return;
         }
     }
 
@@ -197,8 +213,16 @@ impl<K: Copy + Eq + Hash, E: Told> Feeds<K, E> {
         }
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, feed| {
-            feed.watchers.load(Ordering::Acquire) > 0
-                || held(&feed.left).elapsed() < KEPT_FOR && !feed.ring().has_ended()
+            if feed.watchers.load(Ordering::Acquire) > 0 {
+                return true;
+            }
+            let is_young = held(&feed.left).elapsed() < self.kept_for;
+            let mut ring = feed.ring();
+            let stays = is_young && !ring.has_ended();
+            if !stays {
+                ring.close();
+            }
+            stays
         });
         self.count.store(all.len(), Ordering::Release);
     }

@@ -8,21 +8,24 @@
 //!
 //! ```text
 //! keep.rs     results become segments         recall.rs   and results again
-//! reports.rs  reports as bytes                sweep.rs    what is left of those that are gone
+//! reports.rs  reports as bytes                wake.rs     and states
+//! sweep.rs    what is left of those that are gone
 //! ```
 
 mod keep;
 mod recall;
 mod reports;
 mod sweep;
+mod wake;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::checkpoints::Checkpoints;
+use super::turns::Turns;
 use crate::backend::wasm::{Digest, Ground};
 use crate::document::CellKey;
 use crate::domain::{RenderPolicy, SegmentId, UserId};
@@ -30,8 +33,10 @@ use crate::store::{Database, Objects};
 
 /// Where segments are in the object store.
 const SEGMENTS: &str = "cells";
-/// Renders whose results wait to be kept; more are not.
+/// Documents whose results wait to be kept; more are not.
 const MAX_WAITING: usize = 1024;
+/// Those of one user.
+const MAX_OF_ONE: usize = 64;
 /// Documents of one user that begin alike, and wait.
 const MAX_ALIKE: usize = 8;
 /// Who has nothing kept is asked about again after so long: another server may have kept something.
@@ -40,8 +45,10 @@ const NOTHING_TRUSTED: Duration = Duration::from_secs(60);
 const TOUCH_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Users, or segments, that something is remembered of.
 const MAX_REMEMBERED: usize = 10_000;
-/// States that are woken at once.
-const WOKEN_AT_ONCE: usize = 2;
+/// Results that took more than the user may keep are not tried again for so long.
+const REFUSED_FOR: Duration = Duration::from_secs(60 * 60);
+/// Users who bring something back at once: it is all held in memory meanwhile.
+const RECALLED_AT_ONCE: usize = 2;
 
 /// What is kept of renders. Cloning shares it.
 #[derive(Clone)]
@@ -55,12 +62,22 @@ struct Inner {
     checkpoints: Arc<Checkpoints>,
     waiting: Mutex<HashMap<(UserId, CellKey), Vec<Waiting>>>,
     /// One segment is made at a time: it holds all its bytes in memory.
-    packing: Semaphore,
-    waking: Semaphore,
+    packing: Arc<Semaphore>,
+    recalling: Arc<Semaphore>,
+    /// Of each user one thing is brought back at a time: nobody takes all places.
+    turns: Turns<UserId>,
     /// Who has something that is kept, as far as it is known, and since when.
     users: Mutex<HashMap<UserId, (bool, Instant)>>,
     touched: Mutex<HashMap<SegmentId, Instant>>,
+    /// Cells from which on the results took more than the user may keep.
+    refused: Mutex<HashMap<(UserId, CellKey), Instant>>,
+    /// Segments that are without states, because those took more than that: what comes behind would, too.
+    stateless: Mutex<HashSet<SegmentId>>,
 }
+
+/// The right to do something large, and a user's turn, as long as some of it goes on: work on other threads outlives whoever
+/// asked for it.
+type Permit = Arc<(OwnedSemaphorePermit, Option<OwnedMutexGuard<()>>)>;
 
 /// Results that are to be kept soon.
 struct Waiting {
@@ -97,10 +114,13 @@ impl Renders {
             policy,
             checkpoints,
             waiting: Mutex::default(),
-            packing: Semaphore::new(1),
-            waking: Semaphore::new(WOKEN_AT_ONCE),
+            packing: Arc::new(Semaphore::new(1)),
+            recalling: Arc::new(Semaphore::new(RECALLED_AT_ONCE)),
+            turns: Turns::default(),
             users: Mutex::default(),
             touched: Mutex::default(),
+            refused: Mutex::default(),
+            stateless: Mutex::default(),
         }))
     }
 
@@ -113,8 +133,11 @@ impl Renders {
             (false, None) => return,
         }
         let mut waiting = self.waiting();
-        if waiting.len() >= MAX_WAITING && !waiting.contains_key(&(user, root)) {
-            return;
+        if !waiting.contains_key(&(user, root)) {
+            let own = waiting.keys().filter(|(owner, _)| *owner == user).count();
+            if waiting.len() >= MAX_WAITING || own >= MAX_OF_ONE {
+                return;
+            }
         }
         let alike = waiting.entry((user, root)).or_default();
         let (keys, ground, now) = (keys.to_vec(), ground.clone(), Instant::now());
@@ -132,50 +155,58 @@ impl Renders {
         }
     }
 
-    /// Keeps what waits under that key, each when it is due.
+    /// Keeps what waits under that key, each when it is due. It waits where it is counted until it is its turn.
     fn keep_soon(&self, user: UserId, root: CellKey) {
         let inner = Arc::downgrade(&self.0);
-        let mut left = Duration::from_millis(self.0.policy.keep_after_ms);
+        let policy = self.0.policy;
+        let mut left = Duration::from_millis(policy.keep_after_ms);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(left).await;
                 let Some(renders) = inner.upgrade().map(Self) else { return };
-                let due = {
+                let Some(permit) = renders.permit(&renders.0.packing, None).await else { return };
+                let (due, next) = {
                     let mut waiting = renders.waiting();
                     let Some(alike) = waiting.get_mut(&(user, root)) else { return };
-                    let policy = renders.0.policy;
-                    let due: Vec<_> = alike.extract_if(.., |one| one.left(policy).is_zero()).collect();
-                    match alike.iter().map(|one| one.left(policy)).min() {
-                        Some(next) => left = next,
-                        None => drop(waiting.remove(&(user, root))),
+                    let due = alike.iter().position(|one| one.left(policy).is_zero()).map(|at| alike.remove(at));
+                    let next = alike.iter().map(|one| one.left(policy)).min();
+                    if next.is_none() {
+                        waiting.remove(&(user, root));
                     }
-                    due
+                    (due, next)
                 };
-                for one in due {
-                    renders.keep(user, &one.keys, &one.ground).await;
+                if let Some(one) = due {
+                    renders.keep(user, &one.keys, &one.ground, &permit).await;
                 }
+                let Some(next) = next else { return };
+                left = next;
             }
         });
     }
 
     /// Keeps what waits at once: the server ends, or somebody wants to know it kept.
     pub async fn flush(&self) {
+        // Somebody else may be at it.
+        let Some(permit) = self.permit(&self.0.packing, None).await else { return };
         let all = std::mem::take(&mut *self.waiting());
         for ((user, _), alike) in all {
             for one in alike {
-                self.keep(user, &one.keys, &one.ground).await;
+                self.keep(user, &one.keys, &one.ground, &permit).await;
             }
         }
-        // Somebody else may be at it.
-        let _last = self.0.packing.acquire().await;
+    }
+
+    /// Waits for the right to do something large.
+    async fn permit(&self, of: &Arc<Semaphore>, turn: Option<OwnedMutexGuard<()>>) -> Option<Permit> {
+        Some(Arc::new((Arc::clone(of).acquire_owned().await.ok()?, turn)))
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<(UserId, CellKey), Vec<Waiting>>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0.waiting)
     }
 
     fn users(&self) -> MutexGuard<'_, HashMap<UserId, (bool, Instant)>> {
-        self.0.users.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.0.users)
     }
 
     fn remember(&self, user: UserId, has: bool) {
@@ -188,7 +219,7 @@ impl Renders {
 
     /// Notes now and then that a segment is used.
     fn touch(&self, user: UserId, segment: SegmentId) {
-        let mut touched = self.0.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut touched = held(&self.0.touched);
         if touched.get(&segment).is_some_and(|last| last.elapsed() < TOUCH_EVERY) {
             return;
         }
@@ -222,6 +253,11 @@ impl Renders {
             }
         });
     }
+}
+
+/// What is there is whole whoever panicked.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn reports_key(segment: SegmentId) -> String {

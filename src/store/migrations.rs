@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = migrations![
     "0008_publications",
     "0009_renders",
     "0010_tiers",
+    "0011_render_times",
 ];
 
 impl Database {

@@ -23,11 +23,31 @@ const CELLS_AT_ONCE: usize = 200;
 /// Segments of one user: each costs a row, however small it is.
 const MAX_SEGMENTS: usize = 2000;
 
+/// Where a cell's result is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownCell {
+    /// The segment.
+    pub segment: SegmentId,
+    /// The place in it.
+    pub place: u32,
+    /// How long the cell ran, in milliseconds.
+    pub wall_ms: u64,
+}
+
+/// A cell whose result is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellToKeep {
+    /// Its key.
+    pub key: String,
+    /// How long it ran, in milliseconds.
+    pub wall_ms: u64,
+}
+
 /// Where results of cells are, by the cells' keys, and the segments that they are in.
 #[derive(Debug, Clone, Default)]
 pub struct KnownCells {
-    /// Segment and place.
-    pub cells: HashMap<String, (SegmentId, u32)>,
+    /// The cells.
+    pub cells: HashMap<String, KnownCell>,
     /// The segments.
     pub segments: HashMap<SegmentId, RenderSegment>,
 }
@@ -80,7 +100,7 @@ impl Database {
             let in_keys: Vec<_> = (2..keys.len() + 2).map(|number| format!("${number}")).collect();
             // Nothing but numbers of placeholders is put in.
             let select = format!(
-                "SELECT c.cell_key, c.place, {} FROM render_cells c JOIN render_segments s ON s.id = c.segment_id
+                "SELECT c.cell_key, c.place, c.wall_ms, {} FROM render_cells c JOIN render_segments s ON s.id = c.segment_id
                 WHERE c.user_id = $1 AND c.cell_key IN ({})",
                 columns!(),
                 in_keys.join(", ")
@@ -92,7 +112,8 @@ impl Database {
             let rows = select.fetch_all(self.pool()).await?;
             for row in &rows {
                 let id: SegmentId = row.parsed("id")?;
-                known.cells.insert(row.text("cell_key")?, (id, place(row, "place")?));
+                let cell = KnownCell { segment: id, place: place(row, "place")?, wall_ms: row.count("wall_ms")? };
+                known.cells.insert(row.text("cell_key")?, cell);
                 if let Entry::Vacant(unread) = known.segments.entry(id) {
                     unread.insert(read(row)?);
                 }
@@ -131,7 +152,7 @@ impl Database {
         &self,
         user: UserId,
         segment: &RenderSegment,
-        keys: &[String],
+        cells: &[CellToKeep],
     ) -> Result<Vec<SegmentId>, KeepError> {
         let mut write = self.write().await?;
         let allowed = lock_user(&mut write, user).await?.checkpoint_bytes;
@@ -145,16 +166,17 @@ impl Database {
             there.ok_or(KeepError::ParentGone)?;
         }
         insert(&mut write, user, segment).await?;
-        for (keys, at) in keys.chunks(CELLS_AT_ONCE).zip((0..).step_by(CELLS_AT_ONCE)) {
+        for (cells, at) in cells.chunks(CELLS_AT_ONCE).zip((0..).step_by(CELLS_AT_ONCE)) {
             let insert = format!(
-                "INSERT INTO render_cells (user_id, cell_key, segment_id, place) VALUES {}
-                ON CONFLICT (user_id, cell_key) DO UPDATE SET segment_id = excluded.segment_id, place = excluded.place",
-                placeholders(keys.len(), 4)
+                "INSERT INTO render_cells (user_id, cell_key, segment_id, place, wall_ms) VALUES {}
+                ON CONFLICT (user_id, cell_key) DO UPDATE
+                SET segment_id = excluded.segment_id, place = excluded.place, wall_ms = excluded.wall_ms",
+                placeholders(cells.len(), 5)
             );
             let mut insert = sqlx::query(AssertSqlSafe(insert));
-            for (key, place) in keys.iter().zip(at..) {
-                insert =
-                    insert.bind(user.to_string()).bind(key.clone()).bind(segment.id.to_string()).bind(number(place));
+            for (CellToKeep { key, wall_ms }, place) in cells.iter().zip(at..) {
+                insert = insert.bind(user.to_string()).bind(key.clone()).bind(segment.id.to_string());
+                insert = insert.bind(number(place)).bind(number(*wall_ms));
             }
             insert.execute(write.on()).await?;
         }

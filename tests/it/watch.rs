@@ -1,6 +1,7 @@
 //! Kernels and documents that are watched over a WebSocket, while others work with them over REST.
 
 mod documents;
+mod feeds;
 mod hostile;
 mod kernels;
 mod servers;

@@ -2,6 +2,7 @@
 
 mod kept;
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,8 +13,6 @@ use crate::domain::CellReport;
 
 /// What a node costs beside what it holds, more or less.
 const NODE_BYTES: u64 = 512;
-/// So many nodes are kept at most: looking for the one that is missed least looks at all of them.
-const MAX_NODES: usize = 4096;
 
 struct Node {
     /// Tells it from others that had its key before.
@@ -39,6 +38,12 @@ impl Node {
     fn bytes(&self) -> u64 {
         let report = self.report.output_bytes.saturating_add(NODE_BYTES);
         report.saturating_add(self.state.as_ref().map_or(0, |state| state.bytes))
+    }
+
+    /// Which of two is missed less.
+    fn cmp_missed(&self, other: &Self) -> Ordering {
+        let rank = |node: &Self| (node.used, node.state.is_none());
+        rank(self).cmp(&rank(other)).then(self.report.wall_ms.total_cmp(&other.report.wall_ms))
     }
 }
 
@@ -106,25 +111,32 @@ impl Shelf {
         if let Some(parent) = above.and_then(|above| self.nodes.get_mut(&above)) {
             parent.children.push(key);
         }
-        while self.nodes.len() > MAX_NODES {
-            self.make_room(gone);
-        }
         Some(Place { key, id })
+    }
+
+    /// Takes away the nodes that are missed least until so many are left.
+    pub fn keep_few(&mut self, most: usize, gone: &mut Vec<Checkpoint>) {
+        while self.nodes.len() > most {
+            let Some(key) = self.least() else { return };
+            self.remove(key, gone);
+        }
     }
 
     /// Takes away what is missed least: of the render that is longest ago, the checkpoint behind the cell that is run
     /// again soonest, or a node without one.
     pub fn make_room(&mut self, gone: &mut Vec<Checkpoint>) {
-        let rank = |node: &Node| (node.used, node.state.is_none());
-        let least = self.nodes.iter().min_by(|(_, one), (_, other)| {
-            rank(one).cmp(&rank(other)).then(one.report.wall_ms.total_cmp(&other.report.wall_ms))
-        });
-        let Some(key) = least.map(|(key, _)| *key) else { return };
-        let state = self.nodes.get_mut(&key).and_then(|node| node.state.take());
-        let Some(state) = state.filter(|_| self.nodes.len() <= MAX_NODES) else { return self.remove(key, gone) };
+        let Some(key) = self.least() else { return };
+        let Some(state) = self.nodes.get_mut(&key).and_then(|node| node.state.take()) else {
+            return self.remove(key, gone);
+        };
         self.bytes = self.bytes.saturating_sub(state.bytes);
         gone.push(state.checkpoint);
         self.count_below(key);
+    }
+
+    /// The node that is missed least.
+    fn least(&self) -> Option<CellKey> {
+        self.nodes.iter().min_by(|(_, one), (_, other)| one.cmp_missed(other)).map(|(key, _)| *key)
     }
 
     /// Removes a node and all that came after it.

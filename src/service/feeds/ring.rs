@@ -27,11 +27,12 @@ pub(super) struct Ring<E: Told> {
     given: u64,
     status: Option<E::Status>,
     ended: bool,
+    closed: bool,
 }
 
 impl<E: Told> Default for Ring<E> {
     fn default() -> Self {
-        Self { last: 0, events: VecDeque::new(), size_bytes: 0, given: 0, status: None, ended: false }
+        Self { last: 0, events: VecDeque::new(), size_bytes: 0, given: 0, status: None, ended: false, closed: false }
     }
 }
 
@@ -46,6 +47,16 @@ impl<E: Told> Ring<E> {
 
     pub fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether nothing can be put in any more: the feed is forgotten, and there may be another one by now.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Nothing is put in any more.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     /// Notes how the thing was when it was first watched.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::CommandFactory as _;
 use pymd::cli::Cli;
 use pymd::config::{AdminToken, Config, Settings, TokenError};
+use pymd::domain::RenderPolicy;
 use tempfile::TempDir;
 
 use crate::support::pymd;
@@ -28,15 +29,18 @@ fn the_command_line_is_consistent() {
 fn flags_win_over_the_file_and_that_over_the_defaults() {
     let (_directory, path) = file(
         "listen = '127.0.0.1:1'\nindex_url = 'http://file/'\n[limits]\nfuel = 7\nwall_ms = 8\n\
-         [executor]\nmax_queued = 9\n[http]\nbody_limit_bytes = 5000\n[log]\nfilter = 'debug'\nformat = 'json'\n",
+         [executor]\nmax_queued = 9\n[http]\nbody_limit_bytes = 5000\n[log]\nfilter = 'debug'\nformat = 'json'\n\
+         [renders]\nkeep_within_ms = 5\nkeep_days = 6\n",
     );
     let mut flags = Settings { listen: Some("[::1]:2".parse().unwrap()), ..Settings::default() };
     flags.limits.wall_ms = Some(3);
+    flags.renders.keep_days = Some(4);
     let config = Config::load(Some(&path), flags).unwrap();
     assert_eq!(config.listen().unwrap().to_string(), "[::1]:2");
     assert_eq!((config.limits.fuel, config.limits.wall_ms, config.limits.open_files), (7, 3, 256));
     assert_eq!((config.executor.max_queued, config.executor.max_running), (9, 64));
     assert_eq!(config.http.body_limit_bytes, 5000);
+    assert_eq!(config.renders, RenderPolicy { keep_after_ms: 2000, keep_within_ms: 5, keep_days: 4 });
     assert_eq!(config.index_url(), "http://file/");
     assert_eq!(config.log.filter.as_deref(), Some("debug"));
 
@@ -44,6 +48,7 @@ fn flags_win_over_the_file_and_that_over_the_defaults() {
     assert_eq!(default.listen().unwrap().to_string(), "127.0.0.1:8787");
     assert_eq!(default.limits, pymd::domain::Limits::default());
     assert_eq!(default.http.body_limit_bytes, 16 << 20);
+    assert_eq!(default.renders, RenderPolicy::default());
 }
 
 #[test]
@@ -71,6 +76,9 @@ fn what_cannot_be_set_is_refused_by_name() {
         ("[limits]\ncpu_share = nan", "limits.cpu_share"),
         ("[executor]\nthreads = 0", "executor.threads"),
         ("[http]\nbody_limit_bytes = 1", "http.body_limit_bytes"),
+        ("[renders]\nkeep_days = 0", "renders.keep_days"),
+        ("[renders]\nkeep_after_ms = 100000000", "renders.keep_after_ms"),
+        ("[renders]\nkeep_weeks = 1", "keep_weeks"),
         ("listen = ", "line 1"),
     ] {
         let (_directory, path) = file(text);

@@ -80,7 +80,7 @@ async fn edits_of_all_kinds_show_what_a_render_scratch_shows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn eviction_changes_nothing_but_the_time() {
     for (bytes, user_bytes) in [(0, 0), (3 << 20, 2 << 20), (8 << 20, 8 << 20)] {
-        let config = CheckpointConfig { bytes, user_bytes, parked_kernels: 1 };
+        let config = CheckpointConfig { bytes, user_bytes, parked_kernels: 1, ..CheckpointConfig::default() };
         let editor = Editor::with(config).await;
         edit_at_random(&editor, 0xD1B5_4A32_D192_ED03, 20).await;
         let stats = editor.service.stats().checkpoints;
@@ -118,7 +118,8 @@ async fn renders_at_once_show_what_each_of_them_shows_alone() {
 /// What cells are shown of files beside a document lies in memory, too, as long as a checkpoint has it.
 #[tokio::test]
 async fn files_that_checkpoints_hold_are_counted() {
-    let config = CheckpointConfig { bytes: 1 << 30, user_bytes: 60 << 20, parked_kernels: 1 };
+    let config =
+        CheckpointConfig { bytes: 1 << 30, user_bytes: 60 << 20, parked_kernels: 1, ..CheckpointConfig::default() };
     let editor = Editor::with(config).await;
     for content in 0..6_u8 {
         let load = move || {

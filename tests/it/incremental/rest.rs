@@ -1,5 +1,7 @@
 //! What is known of cells beyond the memory: whoever forgets all shows the same, and runs only what is new.
 
+mod bounds;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,8 +38,12 @@ impl Forgetful {
     }
 
     async fn service(database: &Database, objects: &TempDir) -> Service {
+        Self::service_with(database, objects, ServiceConfig::default()).await
+    }
+
+    async fn service_with(database: &Database, objects: &TempDir, config: ServiceConfig) -> Service {
         let limits = Limits { wall_ms: 20_000, ..Limits::default() };
-        let service = Service::new(ServiceConfig { limits, ..ServiceConfig::default() });
+        let service = Service::new(ServiceConfig { limits, ..config });
         service.set_ready(sandbox().await.clone(), "the runtime".to_owned(), "3".to_owned());
         let url = format!("file://{}", objects.path().display());
         service.keep_renders(database.clone(), Objects::open(&url).unwrap());

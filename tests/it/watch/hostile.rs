@@ -1,8 +1,11 @@
+use std::mem::size_of;
+
 use futures::{SinkExt as _, StreamExt as _};
+use pymd::domain::{Event, MimeBundle, Output};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Ear, document, edit, kernel, made, run};
+use super::{Ear, document, edit, kernel, made, names, run};
 use crate::support::TestApp;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,5 +145,34 @@ async fn ten_thousand_subscriptions_are_too_many() {
     // A client that is still writing may not read why it was cut off.
     assert!(reason.is_none_or(|code| code == 1008), "{reason:?}");
     run(&app, &kernel, "1").await;
+    app.stop().await;
+}
+
+/// What is kept for those who watch counts as what it takes in memory, however short it is as text.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nested_values_count_as_what_they_take() {
+    let count = |value: Value| {
+        let data = MimeBundle::from_iter([("application/json".to_owned(), value)]);
+        Event::Output { output: Output::DisplayData { data, metadata: MimeBundle::new(), display_id: None } }
+            .size_bytes()
+    };
+    let (value, deep) = (size_of::<Value>(), |inner: Value| (0..100).fold(inner, |inner, _| json!([inner])));
+    assert!(count(json!(vec![0; 10_000])) >= 10_000 * value);
+    assert!(count(json!(vec![json!([]); 10_000])) >= 10_000 * value);
+    assert!(count(json!(vec![deep(json!({})); 1000])) >= 100_000 * value);
+    // A map has room for more than one field.
+    assert!(count(json!(vec![json!({"": null}); 1000])) >= 1000 * (value + 10 * size_of::<(String, Value)>()));
+    assert!((1_000_000..1_010_000).contains(&count(json!("x".repeat(1_000_000)))), "text is what it is");
+
+    let app = TestApp::start().await;
+    let kernel = kernel(&app).await;
+    let mut ear = Ear::of(&app).await;
+    ear.subscribe(json!({"kernel_id": kernel})).await;
+    let show = "from IPython.display import display\n\
+        inner = {}\nfor _ in range(100): inner = {'': inner}\n\
+        display({'application/json': [inner] * 100}, raw=True)";
+    run(&app, &kernel, show).await;
+    let heard = ear.until_event("cell_done").await;
+    assert!(heard.iter().any(|told| told["event"]["event"] == "left_out"), "{:?}", names(&heard));
     app.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Nodes that are kept beyond the memory: which they are, and those that come back from there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Kept, Node, Shelf, State, bytes_beyond};
@@ -33,18 +34,27 @@ impl Shelf {
         (false, last)
     }
 
-    /// Adds nodes without states below `above`, where that is still what it was.
-    pub fn adopt(&mut self, above: Option<(CellKey, Kept)>, found: Vec<(CellKey, Kept, CellReport)>) {
+    /// Adds nodes without states below `above`, where that is still what it was. Others make room for them until there are
+    /// `most`; those that have no room even so are left out.
+    pub fn adopt(
+        &mut self,
+        above: Option<(CellKey, Kept)>,
+        found: Vec<(CellKey, Kept, CellReport)>,
+        most: usize,
+        gone: &mut Vec<Checkpoint>,
+    ) {
         let is_there = |(key, kept): &(CellKey, Kept)| self.nodes.get(key).is_some_and(|node| node.kept == Some(*kept));
         if !above.as_ref().is_none_or(is_there) {
             return;
         }
         let mut above = above.map(|(key, _)| key);
+        self.make_places(found.len(), above, most, gone);
         for (key, kept, report) in found {
             match self.nodes.get(&key) {
                 Some(node) if node.kept == Some(kept) => {}
                 // It was run meanwhile.
                 Some(_) => return,
+                None if self.nodes.len() >= most => return,
                 None => {
                     self.ids += 1;
                     let (id, used, report) = (self.ids, self.renders, Arc::new(report));
@@ -58,6 +68,29 @@ impl Shelf {
                 }
             }
             above = Some(key);
+        }
+    }
+
+    /// Takes away the nodes that are missed least, but none that leads to `above`, until `count` more are `most`.
+    fn make_places(&mut self, count: usize, above: Option<CellKey>, most: usize, gone: &mut Vec<Checkpoint>) {
+        let left = most.saturating_sub(count);
+        if self.nodes.len() <= left {
+            return;
+        }
+        let mut needed = HashSet::new();
+        let mut at = above;
+        while let Some(key) = at {
+            needed.insert(key);
+            at = self.nodes.get(&key).and_then(|node| node.parent);
+        }
+        let mut others: Vec<_> = self.nodes.iter().filter(|(key, _)| !needed.contains(key)).collect();
+        others.sort_unstable_by(|(_, one), (_, other)| one.cmp_missed(other));
+        let others: Vec<CellKey> = others.into_iter().map(|(key, _)| *key).collect();
+        for key in others {
+            if self.nodes.len() <= left {
+                return;
+            }
+            self.remove(key, gone);
         }
     }
 
