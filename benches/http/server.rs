@@ -108,7 +108,8 @@ impl Server {
         let database = self.workspace.database();
         self.runtime.block_on(async {
             let admin = database.first_admin().await?.ok_or("there is no admin")?.id;
-            let mut tier = database.tier_of(admin).await?;
+            let name = database.grant(admin, None).await?.tier;
+            let mut tier = database.tier(&name).await?.ok_or("there is no such tier")?;
             (tier.quotas.kernels, tier.quotas.kernel_bytes) = (kernels, u64::MAX >> 2);
             Ok(database.put_tier(&tier).await?)
         })

@@ -80,7 +80,7 @@ impl Renders {
         }
         let added = above.split_off(new);
         let Some(first) = added.first().map(|link| link.place.key()) else { return Ok(()) };
-        let allowed = self.0.database.tier_of(user).await?.quotas.checkpoint_bytes;
+        let allowed = self.0.database.grant(user, None).await?.quotas.checkpoint_bytes;
         if allowed == 0 || self.is_refused(user, first) {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use crate::store::{new_user, set_quotas};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_what_is_too_large_the_reports_are_kept() {
     let mut editor = Forgetful::new(TestDatabase::sqlite()).await;
-    let free = editor.database.tier_of(editor.user).await.unwrap().quotas;
+    let free = editor.database.grant(editor.user, None).await.unwrap().quotas;
     let allow = async |editor: &Forgetful, checkpoint_bytes| {
         set_quotas(&editor.database, pymd::domain::Quotas { checkpoint_bytes, ..free.clone() }).await;
     };
