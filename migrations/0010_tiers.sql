@@ -5,6 +5,9 @@ UPDATE tiers SET
     traffic = '{"weight":4,"running":16,"waiting":128,"wait_ms":60000,"requests_per_second":200,"burst":2000}'
 WHERE name = 'PRO';
 
+-- Counts its changes.
+ALTER TABLE tiers ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
+
 -- What is different for one user than for the tier: JSON.
 ALTER TABLE users ADD COLUMN overrides TEXT NOT NULL DEFAULT '{}';
 

@@ -8,6 +8,7 @@
 //! wrong to a status.
 
 mod account;
+mod admin;
 mod document_files;
 mod document_render;
 mod document_versions;
@@ -110,7 +111,12 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(account::me))
         .routes(routes!(account::keys, account::create_key))
         .routes(routes!(account::revoke_key))
-        .routes(routes!(account::create_user))
+        .routes(routes!(admin::users, account::create_user))
+        .routes(routes!(admin::user, admin::change_user))
+        .routes(routes!(admin::tiers, admin::create_tier))
+        .routes(routes!(admin::tier, admin::change_tier, admin::delete_tier))
+        .routes(routes!(admin::environment_limits, admin::set_environment_limits))
+        .routes(routes!(admin::audit))
         .routes(routes!(metrics::metrics))
         .routes(routes!(openapi::openapi))
         .routes(routes!(web::home))

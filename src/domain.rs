@@ -3,6 +3,7 @@
 //! Everything here is a serde type, because it is what crosses the boundary between `service` and `backend`, and
 //! what the REST API shows.
 
+mod audit;
 mod cell;
 mod document;
 mod environment;
@@ -24,6 +25,7 @@ mod tier;
 mod user;
 mod watch;
 
+pub use audit::{Actor, AuditEntry, AuditFilter};
 pub use cell::{CellReport, CellRequest, Event, ExecuteReport, InputFile};
 pub use document::{
     AttachedFile, BadDocumentTitle, BadFilePath, BadTag, Document, DocumentFormat, DocumentQuery, DocumentSort,

@@ -1,6 +1,7 @@
 //! The use cases: one function each, between the API and the command line above, the backend and documents below.
 
 mod accounts;
+mod admin;
 mod admission;
 mod checkpoints;
 mod error;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use accounts::{Accounts, CreateKey, CreateUser, CreatedKey, CreatedUser, NobodyComes};
+pub use admin::{ChangeTier, ChangeUser, CreateTier, UserDetail};
 pub use checkpoints::{CheckpointConfig, CheckpointStats};
 pub use error::ServiceError;
 pub use execute::{ExecuteRequest, RequestFile};

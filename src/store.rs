@@ -16,6 +16,7 @@
 //!        └─ jobs ── job_events, job_objects ─── objects
 //! ```
 
+mod audit;
 mod database;
 mod documents;
 mod environments;
@@ -35,6 +36,7 @@ mod transaction;
 mod url;
 mod users;
 
+pub use audit::Act;
 pub use database::{Database, DatabaseOptions};
 pub use documents::{
     Attached, DocumentChange, DocumentError, Kept, NewDocument, NewFile, NewRender, PublishedPage, StoredFile,
@@ -50,4 +52,5 @@ pub use objects::{ObjectError, ObjectInfo, Objects};
 pub use renders::{CellToKeep, KeepError, KnownCell, KnownCells};
 pub use schedules::{Fired, NewSchedule, ScheduleError};
 pub use servers::Server;
-pub use users::NewUser;
+pub use tiers::TierInUse;
+pub use users::{NewUser, UserAs, UserChange, UserFilter};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::ServiceError;
-use crate::domain::{ApiKey, KeyId, Role, User};
+use crate::domain::{ApiKey, KeyId, Role, User, UserId};
 use crate::store::{AuthenticateError, Database, NewKey, NewUser};
 
 /// For so long the database is not asked again: a key that is revoked, or a user who is shut out, is so at the latest
@@ -154,8 +154,13 @@ impl Accounts {
     /// There is none.
     pub async fn revoke_key(&self, user: &User, id: KeyId) -> Result<(), ServiceError> {
         self.0.database.revoke_key(user.id, id).await?;
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (known, _)| known.id != user.id);
+        self.forget(user.id);
         Ok(())
+    }
+
+    /// A user has changed: here it holds at once.
+    pub fn forget(&self, user: UserId) {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (known, _)| known.id != user);
     }
 
     /// Makes a user with an API key.

@@ -60,6 +60,9 @@ pub enum StoreError {
         /// What it would be.
         what: &'static str,
     },
+    /// There is one of that name already.
+    #[error("the name is taken")]
+    Taken,
     /// The token of the one who runs the server is the text of somebody's API key.
     #[error("the admin token is an API key in use: set another one")]
     TokenTaken,

@@ -1,6 +1,6 @@
 //! Who shares the executor threads gets a fair share of them.
 
-use pymd::backend::wasm::SandboxConfig;
+use pymd::backend::wasm::{Pace, SandboxConfig};
 use pymd::domain::{Limits, Outcome};
 use tokio_util::sync::CancellationToken;
 
@@ -85,4 +85,24 @@ async fn a_short_cell_is_not_held_back_by_its_share() {
     let report = sandbox.kernel().unwrap().run_once(request, None, CancellationToken::new()).await.unwrap();
     assert_eq!(report.outcome, Outcome::Completed);
     assert!(report.wall_ms < 2_000.0, "{} ms", report.wall_ms);
+}
+
+/// One that has a greater weight gets more slices at a turn. Other programs on the machine may take from either: so the best
+/// of three.
+#[tokio::test]
+async fn a_greater_pace_is_more_of_the_processor() {
+    let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 0, ..SandboxConfig::default() }).await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let fast = Pace::default();
+        fast.set(4);
+        let fast = Running::start_at(&sandbox, ENDLESS, &within_ms(2_000), fast).await;
+        let slow = Running::start(&sandbox, ENDLESS, &within_ms(2_000)).await;
+        let (fast, slow) = (fast.end().await.fuel_used, slow.end().await.fuel_used);
+        if fast > slow * 5 / 2 && fast < slow * 6 {
+            return;
+        }
+        seen.push((fast, slow));
+    }
+    panic!("{seen:?}");
 }

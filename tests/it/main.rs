@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test that can't go on fails")]
 
+mod admin;
 mod api;
 mod cron;
 mod databases;

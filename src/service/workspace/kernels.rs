@@ -258,6 +258,26 @@ impl Workspace {
         self.0.kernels.wake(taken, beginning).await
     }
 
+    /// What a user's kernels run is cancelled, on every server, and they hibernate.
+    pub(crate) async fn stop_kernels(&self, user: UserId) -> Result<(), ServiceError> {
+        for number in 1.. {
+            let Ok(request) = PageRequest::new(number, 100) else { break };
+            let page = self.0.database.kernels(user, request).await?;
+            for kernel in &page.items {
+                if let Some(entry) = self.0.kernels.live(user, kernel.id) {
+                    entry.interrupt();
+                } else if kernel.state != KernelState::Hibernated {
+                    self.0.database.ask_for_kernel(kernel.id, Asked::Interrupt).await?;
+                }
+            }
+            if !page.has_more() {
+                break;
+            }
+        }
+        self.0.kernels.keep_few(user, 0).await;
+        Ok(())
+    }
+
     /// Those of a user's kernels hibernate that are too many in memory; nobody waits for it.
     fn keep_few_kernels(&self, user: UserId) {
         let this = self.clone();

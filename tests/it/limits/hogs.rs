@@ -1,7 +1,7 @@
 //! Others are served while hogs run on every executor thread.
 
 use pymd::backend::event_channel;
-use pymd::backend::wasm::{Sandbox, SandboxConfig, SandboxError};
+use pymd::backend::wasm::{Pace, Sandbox, SandboxConfig, SandboxError};
 use pymd::domain::{CellReport, Limits, Outcome, StreamName};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,10 +35,17 @@ pub struct Running {
 impl Running {
     /// Starts a cell, and waits until it says so.
     pub async fn start(sandbox: &Sandbox, code: &str, limits: &Limits) -> Self {
+        Self::start_at(sandbox, code, limits, Pace::default()).await
+    }
+
+    /// The same, at a pace.
+    pub async fn start_at(sandbox: &Sandbox, code: &str, limits: &Limits, pace: Pace) -> Self {
         let cancel = CancellationToken::new();
         let (sender, mut events) = event_channel();
         let code = format!("print('started', flush=True)\n{code}");
-        let task = tokio::spawn(sandbox.kernel().unwrap().run_once(cell(code, limits), Some(sender), cancel.clone()));
+        let mut kernel = sandbox.kernel().unwrap();
+        kernel.set_pace(pace);
+        let task = tokio::spawn(kernel.run_once(cell(code, limits), Some(sender), cancel.clone()));
         assert!(events.next().await.is_some(), "it starts");
         Self { cancel, task }
     }
