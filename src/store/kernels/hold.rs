@@ -114,7 +114,7 @@ impl Database {
         }
         let update = sqlx::query(concat!(
             "UPDATE kernels SET server_id = $2, fence = fence + 1, asked = NULL WHERE id = $1
-            RETURNING fence, image, packages, history, ",
+            RETURNING fence, image, packages, history, asked_limits, ",
             columns!()
         ));
         let row = update.bind(id.to_string()).bind(server.id().to_owned()).fetch_one(write.on()).await?;
