@@ -82,6 +82,11 @@ impl Base {
             let live = machine.instantiate(&slot, &self.checkpoint)?;
             self.put(slot, live);
         }
+        if self.capacity() > 0 {
+            // Whatever is kept of kernels and renders names the image by it: reading all of it is nothing to wait for then.
+            let image = Arc::clone(self.image());
+            machine.later(move || _ = image.digest());
+        }
         Ok(())
     }
 

@@ -16,7 +16,7 @@ async fn of_what_is_too_large_the_reports_are_kept() {
     let mut editor = Forgetful::new(TestDatabase::sqlite()).await;
     let free = editor.database.grant(editor.user, None).await.unwrap().quotas;
     let allow = async |editor: &Forgetful, checkpoint_bytes| {
-        set_quotas(&editor.database, pymd::domain::Quotas { checkpoint_bytes, ..free.clone() }).await;
+        set_quotas(&editor.database, pymd::domain::Quotas { checkpoint_bytes, ..free }).await;
     };
     allow(&editor, 300_000).await;
     let mut cells = ["import random\nrandom.seed(1); x = random.randbytes(1_000_000)", "print(len(x))", "print(1)"];
