@@ -60,6 +60,6 @@ pub use publication::{BadPublicToken, LastRender, PublicToken, Publication};
 pub use render::{RenderPolicy, RenderSegment};
 pub use schedule::{BadCronExpression, BadTimeZone, CronExpression, Schedule, TimeZoneName};
 pub use text_enum::UnknownWord;
-pub use tier::{Grant, Overrides, QuotaExceeded, QuotaKind, Quotas, Tier, TierError, Traffic};
-pub use user::{ApiKey, Role, User};
+pub use tier::{Grant, Overrides, QuotaExceeded, QuotaKind, Quotas, Tier, TierError, TierInUse, Traffic};
+pub use user::{ApiKey, Role, User, UserAs, UserFilter};
 pub use watch::{DocumentEvent, DocumentStatus, KernelEvent, KernelStatus, RenderSummary, etag_of};

@@ -52,5 +52,4 @@ pub use objects::{ObjectError, ObjectInfo, Objects};
 pub use renders::{CellToKeep, KeepError, KnownCell, KnownCells};
 pub use schedules::{Fired, NewSchedule, ScheduleError};
 pub use servers::Server;
-pub use tiers::TierInUse;
-pub use users::{NewUser, UserAs, UserChange, UserFilter};
+pub use users::{NewUser, UserChange};

@@ -14,9 +14,10 @@ use super::etag::{IfMatch, of_version};
 use super::extract::{AdminOnly, ApiJson, ApiPath, ApiQuery, Caller, Paging};
 use super::request_id::RequestId;
 use super::{ApiError, App};
-use crate::domain::{Actor, AuditEntry, AuditFilter, EnvironmentId, LimitsPatch, Role, Tier, User, UserId};
+use crate::domain::{
+    Actor, AuditEntry, AuditFilter, EnvironmentId, LimitsPatch, Role, Tier, TierInUse, User, UserFilter, UserId,
+};
 use crate::service::{ChangeTier, ChangeUser, CreateTier, UserDetail};
-use crate::store::{TierInUse, UserFilter};
 
 /// A tier, as admins see it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

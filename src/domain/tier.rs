@@ -22,6 +22,17 @@ pub struct Tier {
     pub traffic: Traffic,
 }
 
+/// A tier, and what there is to know of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierInUse {
+    /// The tier.
+    pub tier: Tier,
+    /// Counts its changes.
+    pub version: u64,
+    /// How many users have it.
+    pub users: u64,
+}
+
 /// How much a user may ask for at once, and who comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::text_enum::text_enum;
-use super::{KeyId, UserId};
+use super::{KeyId, Overrides, UserId};
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
@@ -37,6 +37,29 @@ pub struct User {
     /// Since when they are shut out.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub suspended_at: Option<Timestamp>,
+}
+
+/// Which users are wanted: those that fit all that is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// What is in the name or the address, whatever its case.
+    pub search: Option<String>,
+    /// The tier's name.
+    pub tier: Option<String>,
+    /// What they may do.
+    pub role: Option<Role>,
+    /// Whether they are shut out.
+    pub is_suspended: Option<bool>,
+}
+
+/// A user as admins see them.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct UserAs {
+    /// The user.
+    #[serde(flatten)]
+    pub user: User,
+    /// What is different for them than for others of the tier.
+    pub overrides: Overrides,
 }
 
 /// What is known of an API key. Its text is nowhere: only its owner has it.

@@ -7,9 +7,9 @@ use super::ServiceError;
 use super::workspace::Workspace;
 use crate::domain::{
     Actor, AuditEntry, AuditFilter, EnvironmentId, Limits, LimitsPatch, Overrides, Page, PageRequest, Quotas, Role,
-    Tier, TierError, Traffic, User, UserId,
+    Tier, TierError, TierInUse, Traffic, User, UserAs, UserFilter, UserId,
 };
-use crate::store::{StoreError, TierInUse, UserAs, UserChange, UserFilter};
+use crate::store::{StoreError, UserChange};
 
 /// The tier of those for whom nothing else was said; it can't be deleted.
 const FIRST_TIER: &str = "FREE";

@@ -304,6 +304,18 @@ impl Kernels {
         self.put_to_sleep(entry, &turn).await
     }
 
+    /// Cancels what a kernel runs, and puts it to sleep when that has ended; nobody waits for it.
+    pub(super) fn stop(&self, entry: &Arc<Entry>) {
+        entry.interrupt();
+        let (this, entry) = (self.clone(), Arc::clone(entry));
+        tokio::spawn(async move {
+            let Ok(turn) = entry.take_turn().await else { return };
+            if let Err(error) = this.put_to_sleep(&entry, &turn).await {
+                tracing::warn!(%error, kernel = %entry.id(), "a kernel could not be put to sleep");
+            }
+        });
+    }
+
     /// Takes a kernel to one of its checkpoints.
     ///
     /// # Errors

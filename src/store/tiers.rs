@@ -9,24 +9,13 @@ use super::error::{StoreError, is_duplicate};
 use super::rows::{Columns as _, clean, json, number};
 use super::transaction::Write;
 use super::users::{MAX_TEXT_BYTES, found};
-use crate::domain::{Actor, EnvironmentId, Grant, Limits, LimitsPatch, Overrides, Quotas, Tier, UserId};
+use crate::domain::{Actor, EnvironmentId, Grant, Limits, LimitsPatch, Overrides, Quotas, Tier, TierInUse, UserId};
 
 /// The columns that [`read_quotas`] reads, of the tables `users u` and `tiers t`.
 macro_rules! quotas {
     () => {
         "t.quotas, u.overrides"
     };
-}
-
-/// A tier, and what there is to know of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TierInUse {
-    /// The tier.
-    pub tier: Tier,
-    /// Counts its changes.
-    pub version: u64,
-    /// How many users have it.
-    pub users: u64,
 }
 
 impl Database {

@@ -1,7 +1,6 @@
 //! Users.
 
 use jiff::Timestamp;
-use serde::Serialize;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
@@ -11,7 +10,7 @@ use super::error::StoreError;
 use super::rows::{Columns as _, clean, json, micros, now, number};
 use super::tiers::{require_tier, value};
 use super::transaction::{Lock, Write};
-use crate::domain::{Actor, Overrides, Page, PageRequest, Role, User, UserId};
+use crate::domain::{Actor, Overrides, Page, PageRequest, Role, User, UserAs, UserFilter, UserId};
 
 /// The columns that [`read_user`] reads, of the table `users u`.
 macro_rules! columns {
@@ -35,29 +34,6 @@ pub struct NewUser {
     pub role: Role,
     /// Name of the tier.
     pub tier: String,
-}
-
-/// Which users are wanted: those that fit all that is said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UserFilter {
-    /// What is in the name or the address, whatever its case.
-    pub search: Option<String>,
-    /// The tier's name.
-    pub tier: Option<String>,
-    /// What they may do.
-    pub role: Option<Role>,
-    /// Whether they are shut out.
-    pub is_suspended: Option<bool>,
-}
-
-/// A user as admins see them.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
-pub struct UserAs {
-    /// The user.
-    #[serde(flatten)]
-    pub user: User,
-    /// What is different for them than for others of the tier.
-    pub overrides: Overrides,
 }
 
 /// What is to change of a user.

@@ -265,7 +265,7 @@ impl Workspace {
             let page = self.0.database.kernels(user, request).await?;
             for kernel in &page.items {
                 if let Some(entry) = self.0.kernels.live(user, kernel.id) {
-                    entry.interrupt();
+                    self.0.kernels.stop(&entry);
                 } else if kernel.state != KernelState::Hibernated {
                     self.0.database.ask_for_kernel(kernel.id, Asked::Interrupt).await?;
                 }
@@ -274,7 +274,6 @@ impl Workspace {
                 break;
             }
         }
-        self.0.kernels.keep_few(user, 0).await;
         Ok(())
     }
 

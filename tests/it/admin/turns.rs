@@ -22,7 +22,7 @@ async fn so_many_of_one_user_run_and_wait() {
     patch(&app, &format!("{TIERS}/FREE"), traffic).await.json();
     let key = app.user("busy").await;
     let other = app.user("other").await;
-    let run = |code: &'static str| app.ask_as(&key, Method::POST, EXECUTE, &json!({"code": code}));
+    let run = async |code: &str| app.ask_as(&key, Method::POST, EXECUTE, &json!({"code": code})).await;
     let body = json!({"code": "import time; time.sleep(1)"});
     let slow = app.ask_as(&key, Method::POST, EXECUTE, &body);
     let others = async {
@@ -69,7 +69,11 @@ async fn places_are_shared_by_weight() {
     let flood = user(&app, "flood", "FREE").await;
     let calm = user(&app, "calm", "FREE").await;
     let paid = user(&app, "paid", "PRO").await;
-    let first = app.execute("import time; time.sleep(2)");
+    // Neither of them has used anything before.
+    app.post(TIERS, &json!({"name": "THIRD"})).await;
+    let third = user(&app, "third", "THIRD").await;
+    let body = json!({"code": "import time; time.sleep(2)"});
+    let first = app.ask_as(&third, Method::POST, EXECUTE, &body);
     let rest = async {
         app.until_running(1).await;
         let ask = async |who: &'static str, key: &str| {
