@@ -37,6 +37,8 @@ use url::Url;
 
 use crate::domain::{ExecutionPolicy, JobPolicy, KernelPolicy, Limits, RenderPolicy};
 
+/// Bytes of copies of a bucket's objects.
+const DEFAULT_OBJECT_COPIES_BYTES: u64 = 10 << 30;
 /// The simple API of the Python package index, where no other index is chosen.
 pub const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple/";
 
@@ -55,6 +57,8 @@ pub struct Config {
     database_url: Option<DatabaseUrl>,
     /// The object store's URL, where one is given.
     object_store_url: Option<String>,
+    /// Bytes of copies of a bucket's objects in the cache directory; 0: none.
+    pub object_copies_bytes: u64,
     /// Simple APIs of package indexes, at least one: the first that knows a package is asked for it.
     pub index_urls: Vec<Url>,
     /// Servers that indexes may lead to though they lie in a private network.
@@ -163,6 +167,7 @@ impl Config {
             cache_dir,
             database_url: settings.database_url.map(DatabaseUrl),
             object_store_url: settings.object_store_url,
+            object_copies_bytes: settings.object_copies_bytes.unwrap_or(DEFAULT_OBJECT_COPIES_BYTES),
             index_urls: index_urls(settings.index_url.as_deref().unwrap_or(DEFAULT_INDEX_URL))?,
             index_trusted_hosts: words(settings.index_trusted_hosts.as_deref().unwrap_or_default()),
             limits: Limits::default().with(&limits),

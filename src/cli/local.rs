@@ -71,6 +71,13 @@ pub async fn database(config: &Config) -> Result<(Database, User), Failure> {
     Ok((database, admin))
 }
 
+/// The object store, with copies on this machine where it is elsewhere.
+pub fn objects(config: &Config) -> Result<Objects, Failure> {
+    let objects = Objects::open(&config.object_store_url()?).map_err(Failure::usage)?;
+    let copies = config.cache_dir.join("objects");
+    objects.with_copies(copies, config.object_copies_bytes).map_err(Failure::usage)
+}
+
 /// What the first admin has, over `service`.
 pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, User), Failure> {
     let (database, admin) = database(config).await?;
@@ -78,7 +85,7 @@ pub async fn workspace(config: &Config, service: Service) -> Result<(Workspace, 
         kernels: config.kernels.clone(),
         service,
         database,
-        objects: Objects::open(&config.object_store_url()?).map_err(Failure::usage)?,
+        objects: objects(config)?,
         installer: installer(config)?,
         executions: config.executions,
         printer: printer(config),

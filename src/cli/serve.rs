@@ -66,7 +66,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         )));
     }
     database.ensure_admin(token.expose()).await?;
-    let objects = Objects::open(&config.object_store_url()?).map_err(Failure::usage)?;
+    let objects = local::objects(&config)?;
     tracing::info!(database = database.place(), objects = objects.place(), "opened");
     let (service, printer) = (local::idle_service(&config), local::printer(&config));
     let workspace = Workspace::open(WorkspaceParts {

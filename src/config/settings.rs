@@ -45,6 +45,10 @@ pub struct Settings {
     /// Object store: file:///DIR or s3://BUCKET/PREFIX [default: objects in the data directory]
     #[arg(long, value_name = "URL", env = "PYMD_OBJECT_STORE_URL", hide_env_values = true)]
     pub object_store_url: Option<String>,
+    /// Bytes of copies of a bucket's objects in the cache directory: checkpoints come back from there; 0: none
+    /// [default: 10737418240]
+    #[arg(long, value_name = "BYTES", env = "PYMD_OBJECT_COPIES_BYTES")]
+    pub object_copies_bytes: Option<u64>,
     /// Simple API of the package index, or several with blanks in between: the first that knows a package is asked for
     /// it. The second choice is PIP_INDEX_URL [default: the Python package index]
     #[arg(long, value_name = "URL", env = "PYMD_INDEX_URL", hide_env_values = true)]
@@ -106,6 +110,7 @@ impl Settings {
             cache_dir: self.cache_dir.or(below.cache_dir),
             database_url: self.database_url.or(below.database_url),
             object_store_url: self.object_store_url.or(below.object_store_url),
+            object_copies_bytes: self.object_copies_bytes.or(below.object_copies_bytes),
             index_trusted_hosts: self.index_trusted_hosts.or(below.index_trusted_hosts),
             // pip's variable is less than ours of the same layer, and more than any layer below. Empty is not set.
             index_url: self.index_url.or(self.pip_index_url.filter(|url| !url.is_empty())).or(below.index_url),

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
@@ -21,10 +22,14 @@ use object_store::{ClientConfigKey, ObjectMeta, ObjectStore, ObjectStoreExt as _
 use url::Url;
 
 mod error;
+mod near;
 mod sweep;
 
 pub use error::ObjectError;
+use near::Near;
 
+/// Keys below these are never written with something else: what is there is named by what it holds, or by a new id.
+const UNCHANGING: [&str; 3] = ["kernels", "images", "cells"];
 /// A key is not longer.
 const MAX_KEY_BYTES: usize = 512;
 /// A request that failed for no fault of its own is sent again so often, for so long.
@@ -41,6 +46,8 @@ pub struct Objects {
     place: String,
     /// Where it is a directory.
     directory: Option<PathBuf>,
+    /// Copies on this machine, where it is elsewhere.
+    near: Option<Arc<Near>>,
 }
 
 /// What a list tells of an object.
@@ -92,6 +99,26 @@ impl Objects {
         }
     }
 
+    /// Keeps copies of what never changes in a directory of this machine, of at most so many bytes. Nothing for a store that
+    /// is a directory itself.
+    ///
+    /// # Errors
+    /// The directory can't be used.
+    pub fn with_copies(mut self, directory: PathBuf, most_bytes: u64) -> Result<Self, ObjectError> {
+        if self.directory.is_none() && most_bytes > 0 {
+            let near = Near::open(directory.clone(), self.place.clone(), most_bytes);
+            let near = near.map_err(|source| ObjectError::Directory { path: directory, source })?;
+            self.near = Some(Arc::new(near));
+        }
+        Ok(self)
+    }
+
+    /// The copies, for a key that is never written with something else.
+    fn near(&self, key: &str) -> Option<&Arc<Near>> {
+        let is_settled = key.split_once('/').is_some_and(|(top, _)| UNCHANGING.contains(&top));
+        self.near.as_ref().filter(|_| is_settled)
+    }
+
     /// Where it is, without keys.
     pub fn place(&self) -> &str {
         &self.place
@@ -104,8 +131,19 @@ impl Objects {
     /// Nothing was written.
     pub async fn put(&self, key: &str, content: Vec<u8>) -> Result<(), ObjectError> {
         let path = path(key)?;
-        self.store.put(&path, content.into()).await.map_err(|error| ObjectError::of(key, error))?;
+        let content = Bytes::from(content);
+        self.store.put(&path, content.clone().into()).await.map_err(|error| ObjectError::of(key, error))?;
+        self.copy(key, content).await;
         Ok(())
+    }
+
+    /// Keeps a copy on this machine, where that is worth it.
+    async fn copy(&self, key: &str, content: Bytes) {
+        if let Some(near) = self.near(key).cloned() {
+            let key = key.to_owned();
+            // Nothing hangs on it.
+            let _ = tokio::task::spawn_blocking(move || near.put(&key, &content)).await;
+        }
     }
 
     /// Writes an object unless there is one, and tells whether it did: of several who try, one does.
@@ -127,6 +165,12 @@ impl Objects {
     /// # Errors
     /// It is not there, or larger.
     pub async fn get(&self, key: &str, max_bytes: u64) -> Result<Vec<u8>, ObjectError> {
+        if let Some(near) = self.near(key).cloned() {
+            let key = key.to_owned();
+            if let Ok(Some(content)) = tokio::task::spawn_blocking(move || near.get(&key, max_bytes)).await {
+                return Ok(content);
+            }
+        }
         let answer = self.store.get(&path(key)?).await.map_err(|error| ObjectError::of(key, error))?;
         let size_bytes = answer.meta.size;
         let too_large = |size_bytes| ObjectError::TooLarge { key: key.to_owned(), size_bytes, max_bytes };
@@ -142,6 +186,11 @@ impl Objects {
             if so_far > max_bytes {
                 return Err(too_large(so_far));
             }
+        }
+        if self.near(key).is_some() {
+            let content = Bytes::from(content);
+            self.copy(key, content.clone()).await;
+            return Ok(content.into());
         }
         Ok(content)
     }
@@ -192,6 +241,10 @@ impl Objects {
     /// # Errors
     /// It may still be there.
     pub async fn delete(&self, key: &str) -> Result<(), ObjectError> {
+        if let Some(near) = self.near(key).cloned() {
+            let key = key.to_owned();
+            let _ = tokio::task::spawn_blocking(move || near.remove(&key)).await;
+        }
         match self.store.delete(&path(key)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(ObjectError::of(key, error)),
@@ -218,7 +271,7 @@ fn open_directory(directory: PathBuf) -> Result<Objects, ObjectError> {
     DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(error)?;
     let store = LocalFileSystem::new_with_prefix(&directory).map_err(|error| ObjectError::of("", error))?;
     let place = format!("directory `{}`", directory.display());
-    Ok(Objects { store: Arc::new(store.with_fsync(true)), place, directory: Some(directory) })
+    Ok(Objects { store: Arc::new(store.with_fsync(true)), place, directory: Some(directory), near: None })
 }
 
 fn open_bucket(url: &Url, variables: impl IntoIterator<Item = (String, String)>) -> Result<Objects, ObjectError> {
@@ -251,10 +304,10 @@ fn open_bucket(url: &Url, variables: impl IntoIterator<Item = (String, String)>)
     let prefix = url.path().trim_matches('/');
     let place = format!("bucket `{bucket}`, below `/{prefix}`");
     if prefix.is_empty() {
-        return Ok(Objects { store: Arc::new(store), place, directory: None });
+        return Ok(Objects { store: Arc::new(store), place, directory: None, near: None });
     }
     let prefix = path(prefix)?;
-    Ok(Objects { store: Arc::new(PrefixStore::new(store, prefix)), place, directory: None })
+    Ok(Objects { store: Arc::new(PrefixStore::new(store, prefix)), place, directory: None, near: None })
 }
 
 /// The key as a path. What is not plain is refused: it would mean different things to different stores.

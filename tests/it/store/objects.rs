@@ -262,3 +262,55 @@ async fn what_a_killed_writer_left_is_swept_up() {
     assert_eq!(objects.get("a/b", 1).await.unwrap(), [1]);
     assert_eq!(TestObjects::s3().await.open().sweep(std::time::Duration::ZERO).await.unwrap(), 0);
 }
+
+/// What never changes comes from this machine the next time, as long as it is whole; anything else from the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_on_this_machine_stand_in_for_a_bucket() {
+    let at = TestObjects::s3().await;
+    let directory = tempfile::tempdir().unwrap();
+    let copies = || {
+        let files = std::fs::read_dir(directory.path()).unwrap();
+        files.map(|file| file.unwrap().path()).collect::<Vec<_>>()
+    };
+    let open = || at.open().with_copies(directory.path().to_owned(), 1 << 20).unwrap();
+    let (plain, objects) = (at.open(), open());
+    objects.put("kernels/one", vec![1; 1000]).await.unwrap();
+    objects.put("documents/one", vec![2; 1000]).await.unwrap();
+    assert_eq!(copies().len(), 1);
+    // The bucket need not have it any more; a later server finds the copies, too.
+    plain.delete("kernels/one").await.unwrap();
+    plain.delete("documents/one").await.unwrap();
+    for objects in [&objects, &open()] {
+        assert_eq!(objects.get("kernels/one", 1000).await.unwrap(), vec![1; 1000]);
+        assert!(matches!(objects.get("documents/one", 1000).await, Err(ObjectError::NotFound { .. })));
+        assert!(objects.get("kernels/one", 999).await.is_err(), "a reader says how much it takes");
+    }
+    // One that is damaged is fetched again.
+    objects.put("kernels/two", vec![3; 1000]).await.unwrap();
+    for copy in copies() {
+        let mut content = std::fs::read(&copy).unwrap();
+        content[500] ^= 1;
+        std::fs::write(&copy, content).unwrap();
+    }
+    assert_eq!(objects.get("kernels/two", 1000).await.unwrap(), vec![3; 1000]);
+    assert!(matches!(objects.get("kernels/one", 1000).await, Err(ObjectError::NotFound { .. })));
+    plain.delete("kernels/two").await.unwrap();
+    assert_eq!(objects.get("kernels/two", 1000).await.unwrap(), vec![3; 1000], "and copied again");
+    // What is deleted is gone, and what was used longest ago makes room.
+    objects.delete("kernels/two").await.unwrap();
+    assert!(matches!(objects.get("kernels/two", 1000).await, Err(ObjectError::NotFound { .. })));
+    for number in 0..30 {
+        objects.put(&format!("cells/{number}"), vec![number; 50_000]).await.unwrap();
+        objects.get("cells/0", 50_000).await.unwrap();
+    }
+    let bytes: u64 = copies().iter().map(|copy| copy.metadata().unwrap().len()).sum();
+    assert!(bytes <= 1 << 20 && bytes > 800_000, "{bytes}");
+    plain.delete("cells/0").await.unwrap();
+    plain.delete("cells/1").await.unwrap();
+    assert_eq!(objects.get("cells/0", 50_000).await.unwrap(), vec![0; 50_000]);
+    assert!(objects.get("cells/1", 50_000).await.is_err());
+    // One that is much of all there is room for is not worth it.
+    objects.put("cells/large", vec![7; 200_000]).await.unwrap();
+    plain.delete("cells/large").await.unwrap();
+    assert!(objects.get("cells/large", 200_000).await.is_err());
+}
