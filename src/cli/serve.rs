@@ -20,7 +20,7 @@ use crate::jobs::Runner;
 use crate::metrics::Metrics;
 use crate::service::prepare::{PrepareRequest, prepare};
 use crate::service::{Clock, Workspace, WorkspaceParts};
-use crate::store::{Database, DatabaseOptions, Objects};
+use crate::store::{Database, DatabaseOptions};
 use crate::telemetry;
 
 /// Kernels that are not saved are saved in so much time at the end.

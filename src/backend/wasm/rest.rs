@@ -274,7 +274,7 @@ fn own_page(state: &State, number: usize) -> Option<&[u8]> {
     changed.or_else(|| state.image.is_derived().then(|| state.image.page(number)))
 }
 
-/// The states that were saved after `before`.
+/// The states that were saved after `before`: those that are wanted, by their number, and nothing in place of the others.
 ///
 /// # Errors
 /// The bytes are not what was written, or the states began elsewhere.
@@ -283,7 +283,8 @@ pub(super) fn wake(
     digest: Digest,
     ground: &Ground,
     before: Option<&Checkpoint>,
-) -> Result<Vec<Checkpoint>, WakeError> {
+    is_wanted: impl Fn(usize) -> bool,
+) -> Result<Vec<Option<Checkpoint>>, WakeError> {
     let (head, mut pieces) = open::<Head>(STATES, bytes, digest)?;
     if head.image != *ground.image.digest().as_bytes() {
         return Err(WakeError::Image);
@@ -292,15 +293,17 @@ pub(super) fn wake(
     if before.is_some_and(|before| !Arc::ptr_eq(&before.state().image, &ground.image)) {
         return Err(WakeError::Image);
     }
-    let mut states: Vec<Checkpoint> = Vec::with_capacity(head.states.len());
+    let mut states = Vec::with_capacity(head.states.len());
+    let (mut delta, mut before_fs) = match before.map(Checkpoint::state) {
+        Some(before) => (before.delta.clone(), Some(before.fs.clone())),
+        None => Default::default(),
+    };
     for saved in head.states {
-        let before = states.last().or(before).map(Checkpoint::state);
         let memory_bytes = usize::try_from(saved.memory_bytes).unwrap_or(usize::MAX);
         let pages = saved.memory_bytes / PAGE_BYTES as u64;
         if pages > MAX_PAGES || memory_bytes < ground.image.byte_len() || !memory_bytes.is_multiple_of(PAGE_BYTES) {
             return Err(WakeError::Damaged("the memory's size can't be"));
         }
-        let mut delta = before.map(|before| before.delta.clone()).unwrap_or_default();
         for number in saved.gone.numbers(MAX_PAGES)? {
             delta.remove(number);
         }
@@ -309,21 +312,26 @@ pub(super) fn wake(
         for number in saved.pages.numbers(pages)? {
             pieces.read_exact(&mut page)?;
             if differences.next_if_eq(&number).is_some() {
-                let old = before.and_then(|before| before.delta.get(number).map(|page| &page[..]));
+                // (A page that is gone is no page that has changed.)
+                let old = delta.get(number).map(|page| &page[..]);
                 apply(&mut page, old.unwrap_or_else(|| ground.image.page(number)));
             }
             delta.insert(number, &page);
         }
-        let fs = Fs::restored(saved.fs, before.map(|before| &before.fs), &ground.fs, &mut pieces)?;
-        states.push(Checkpoint::new(State {
-            image: Arc::clone(&ground.image),
-            delta,
-            memory_bytes,
-            globals: saved.globals,
-            fs,
-            clock: saved.clock,
-            count: saved.count,
-            born: saved.born,
+        let fs = Fs::restored(saved.fs, before_fs.as_ref(), &ground.fs, &mut pieces)?;
+        before_fs = Some(fs.clone());
+        // What nobody wants is changed in place: of pages that many states have changed, one is made.
+        states.push(is_wanted(states.len()).then(|| {
+            Checkpoint::new(State {
+                image: Arc::clone(&ground.image),
+                delta: delta.clone(),
+                memory_bytes,
+                globals: saved.globals,
+                fs,
+                clock: saved.clock,
+                count: saved.count,
+                born: saved.born,
+            })
         }));
     }
     Ok(states)

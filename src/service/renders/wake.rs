@@ -98,21 +98,21 @@ impl Renders {
             if segment.parent.map(|(parent, _)| parent) != number.checked_sub(1).map(|above| chain[above].id) {
                 return Err(lost("it does not come after what it should"));
             }
-            let Ok(states) = timeout_at(until, self.wake(segment, &ground, before.clone(), &permit)).await else {
+            // The next segment goes on behind one of this one's cells, and the render behind one of the last one's.
+            let next = chain.get(number + 1).and_then(|next| next.parent).map(|(_, place)| place);
+            let end = next.unwrap_or(kept.place);
+            let at = segment.stateful.iter().rposition(|place| *place <= end);
+            let Ok(state) = timeout_at(until, self.wake(segment, &ground, (before.clone(), at), &permit)).await else {
                 // What came in time is good for something.
                 break;
             };
-            let states = states?;
-            // The next segment goes on behind one of this one's cells.
-            let end = chain.get(number + 1).and_then(|next| next.parent).map_or(u32::MAX, |(_, place)| place);
-            for (place, state) in segment.stateful.iter().copied().zip(states) {
-                if place <= end {
-                    before = Some(state.clone());
-                }
-                if let Some((key, kept)) = wanted.get(&(id, place)) {
-                    found.push((*key, *kept, state));
-                }
+            let (state, place) = (state?, at.and_then(|at| segment.stateful.get(at)));
+            if let (Some(state), Some(place)) = (&state, place)
+                && let Some((key, kept)) = wanted.get(&(id, *place))
+            {
+                found.push((*key, *kept, state.clone()));
             }
+            before = state.or(before);
         }
         if found.is_empty() {
             return Err(Unread::Late);
@@ -122,19 +122,17 @@ impl Renders {
         Ok(true)
     }
 
-    /// The states of a segment; the last state before it is `before`.
+    /// The state of a segment of that number; the last state before it is `before`.
     async fn wake(
         &self,
         segment: &RenderSegment,
         ground: &Ground,
-        before: Option<Checkpoint>,
+        (before, at): (Option<Checkpoint>, Option<usize>),
         permit: &Permit,
-    ) -> Result<Vec<Checkpoint>, Unread> {
+    ) -> Result<Option<Checkpoint>, Unread> {
         let id = segment.id;
         let lost = |reason: &str| Unread::Lost { segment: id, reason: reason.to_owned() };
-        if segment.stateful.is_empty() {
-            return Ok(Vec::new());
-        }
+        let Some(at) = at else { return Ok(None) };
         let (size, digest) = (segment.states_bytes, &segment.states_digest);
         let bytes = self.fetch(id, &states_key(id), size, digest, permit).await?;
         let digest: Digest = digest.parse().map_err(|_| lost("a digest is none"))?;
@@ -143,10 +141,11 @@ impl Renders {
             return Err(lost("the state that it goes on from is missing"));
         }
         let permit = Arc::clone(permit);
-        let woken = move || (Checkpoint::wake(&bytes, digest, &ground, before.as_ref()), permit).0;
-        let states = off_the_server_threads(woken).await?.map_err(|error| Unread::of_states(id, error))?;
+        let is_wanted = move |number| number == at;
+        let woken = move || (Checkpoint::wake_some(&bytes, digest, &ground, before.as_ref(), is_wanted), permit).0;
+        let mut states = off_the_server_threads(woken).await?.map_err(|error| Unread::of_states(id, error))?;
         if states.len() == segment.stateful.len() {
-            Ok(states)
+            Ok(states.swap_remove(at))
         } else {
             Err(lost("it holds other states than it should"))
         }

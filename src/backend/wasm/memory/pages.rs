@@ -43,7 +43,10 @@ impl PageMap {
             self.chunks.resize(index + 1, None);
         }
         let chunk = self.chunks[index].get_or_insert_with(|| Arc::new([const { None }; CHUNK_PAGES]));
-        if Arc::make_mut(chunk)[number % CHUNK_PAGES].replace(Arc::new(*page)).is_none() {
+        let place = &mut Arc::make_mut(chunk)[number % CHUNK_PAGES];
+        if let Some(own) = place.as_mut().and_then(Arc::get_mut) {
+            *own = *page;
+        } else if place.replace(Arc::new(*page)).is_none() {
             self.len += 1;
         }
     }
