@@ -7,6 +7,7 @@
 //! A handler extracts, calls one function of the service, and answers; [`error`] is the only map from what can go
 //! wrong to a status.
 
+pub mod access;
 mod account;
 mod admin;
 mod document_files;

@@ -9,6 +9,7 @@ mod document;
 mod environment;
 mod execution;
 mod id;
+mod identity;
 mod install;
 mod job;
 mod kernel;
@@ -42,6 +43,7 @@ pub use execution::{
 pub use id::{
     BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, ScheduleId, SegmentId, UserId,
 };
+pub use identity::{AuthPolicy, Identity, Means, Principal, Profile, ProviderPolicy, Scope, Scopes, SigningAlgorithm};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobPolicy, JobState};
 pub use kernel::{

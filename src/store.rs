@@ -4,7 +4,7 @@
 //! it returns, what it did is there for good; when it fails or its future is dropped, nothing of it is.
 //!
 //! ```text
-//! users ─┬─ api_keys            tiers: what users may have
+//! users ─┬─ api_keys, identities      tiers: what users may have
 //!        ├─ documents ─┬─ document_versions, document_tags, document_search
 //!        │             └─ document_files, document_renders ─── objects; document_publications
 //!        ├─ environments ── environment_packages
@@ -22,6 +22,7 @@ mod documents;
 mod environments;
 mod error;
 mod executions;
+mod identities;
 mod jobs;
 mod kernels;
 mod keys;

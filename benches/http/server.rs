@@ -10,7 +10,9 @@ use pymd::domain::{ExecutionPolicy, JobPolicy, KernelPolicy};
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
-use pymd::service::{CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts};
+use pymd::service::{
+    Accounts, CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts,
+};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -72,7 +74,8 @@ impl Server {
             data_dir: directory.path().to_owned(),
             cache_dir: config.cache_dir.clone(),
         })?;
-        let app = App::new(workspace.clone(), token.clone(), http, Metrics::install()?);
+        let accounts = Accounts::new(workspace.database().clone(), None);
+        let app = App::new(workspace.clone(), accounts, token.clone(), http, Metrics::install()?);
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, shutdown) = (listener.local_addr()?, CancellationToken::new());
         let serving = runtime.spawn(api::serve(app, listener, shutdown.clone()));

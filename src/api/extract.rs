@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{ApiError, App};
-use crate::domain::{PageRequest, Role, User};
+use crate::domain::{PageRequest, Principal, User};
 
 /// A body arrives in this time or not at all.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
@@ -129,21 +129,21 @@ pub struct Caller(pub User);
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let user = parts.extensions.get::<User>().cloned();
-        user.map(Self).ok_or_else(|| ApiError::unauthorized("Nobody is known to ask."))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Who(principal) = Who::from_request_parts(parts, state).await?;
+        Ok(Self(principal.user))
     }
 }
 
-/// Only admins come through.
-pub struct AdminOnly;
+/// Who asks, and what they may do this time.
+pub struct Who(pub Principal);
 
-impl<S: Sync> FromRequestParts<S> for AdminOnly {
+impl<S: Sync> FromRequestParts<S> for Who {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Caller(user) = Caller::from_request_parts(parts, state).await?;
-        if user.role == Role::Admin { Ok(Self) } else { Err(ApiError::admins_only()) }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let principal = parts.extensions.get::<Principal>().cloned();
+        principal.map(Self).ok_or_else(|| ApiError::unauthorized("Nobody is known to ask."))
     }
 }
 

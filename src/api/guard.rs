@@ -5,17 +5,17 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, UPGRADE};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::header::{ALLOW, AUTHORIZATION, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE, UPGRADE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::access::{self, Lack, Needs};
 use super::{ApiError, App};
-use crate::domain::User;
+use crate::auth::Refused;
+use crate::domain::Principal;
 use crate::service::NobodyComes;
 
-/// Routes that need no token.
-const PUBLIC: [&str; 2] = ["/health", "/p/{token}"];
 /// Routes that take the token from the URL, once, to make a session of it.
 const PAGES: [&str; 2] = ["/", "/docs"];
 
@@ -23,8 +23,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 const NO_TOKEN: &str = "Send the header `Authorization: Bearer TOKEN`, or open the address that the server printed \
                         when it started.";
-const WRONG_TOKEN: &str =
-    "The token is neither this server's, which is printed when it starts, nor an API key that it accepts.";
+const WRONG_TOKEN: &str = "The token is neither this server's, which is printed when it starts, nor an API key that it accepts, nor a token of \
+     its identity provider.";
 
 /// Refuses a request that was sent to a name which is not this machine's own: a page of another site may have let its
 /// own name point here.
@@ -56,25 +56,50 @@ fn is_loopback(name: &str) -> bool {
         || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Lets a request through to its route if its sender may ask.
+/// Lets a request through to its route if its sender may do what the route does.
 pub async fn authenticate(State(app): State<App>, route: MatchedPath, mut request: Request, next: Next) -> Response {
-    let decision = decide(&app, route.as_str(), &request);
-    let decision = match decision {
-        Ok(Decision::Ask(token)) => ask(&app, &token).await,
-        other => other,
+    let needs = access::needs(request.method(), route.as_str());
+    let is_public = |methods: &[(_, Needs)]| methods.iter().any(|(_, needs)| *needs == Needs::Public);
+    if needs.map_or_else(is_public, |needs| needs == Needs::Public) {
+        return match needs {
+            Ok(_) => next.run(request).await,
+            Err(methods) => no_such_method(request.method(), methods),
+        };
+    }
+    let known = match decide(&app, route.as_str(), &request) {
+        Ok(Decision::Ask(token)) => ask(&app, token).await,
+        Ok(Decision::Enter { location, cookie }) => {
+            return (StatusCode::SEE_OTHER, [(LOCATION, location), (SET_COOKIE, cookie)]).into_response();
+        }
+        Err(error) => Err(error),
     };
-    match decision {
-        Ok(Decision::Pass) | Ok(Decision::Ask(_)) => next.run(request).await,
-        Ok(Decision::Known(user, credential)) => {
-            request.extensions_mut().insert(*user);
+    let (principal, credential) = match known {
+        Ok(known) => known,
+        Err(error) => return error.into_response(),
+    };
+    match needs.map(|needs| needs.check(&principal)) {
+        Ok(Ok(())) => {
+            request.extensions_mut().insert(principal);
             request.extensions_mut().insert(credential);
             next.run(request).await
         }
-        Ok(Decision::Enter { location, cookie }) => {
-            (StatusCode::SEE_OTHER, [(LOCATION, location), (SET_COOKIE, cookie)]).into_response()
-        }
-        Err(error) => error.into_response(),
+        Ok(Err(Lack::Role)) => ApiError::admins_only().into_response(),
+        Ok(Err(Lack::Scope(scope))) => ApiError::insufficient_scope(scope).into_response(),
+        Err(methods) => no_such_method(request.method(), methods),
     }
+}
+
+/// Answers for a method that is not in the table: the router is not asked at all.
+fn no_such_method(method: &Method, methods: &[(&str, Needs)]) -> Response {
+    let mut names: Vec<_> = methods.iter().map(|(name, _)| *name).collect();
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    let mut response = ApiError::method_not_allowed(method).into_response();
+    if let Ok(allow) = HeaderValue::from_str(&names.join(",")) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
 }
 
 /// What the sender came with: to ask again whether it is still accepted.
@@ -85,33 +110,30 @@ impl Credential {
     /// Whether it is not accepted any more. A database that does not answer is no reason.
     pub async fn is_void(&self, app: &App) -> bool {
         let found = app.accounts().authenticate(&self.0).await;
-        matches!(found, Err(NobodyComes::Unknown | NobodyComes::Suspended))
+        match found {
+            Err(NobodyComes::Refused(refused)) => refused != Refused::Unavailable,
+            Err(NobodyComes::Unknown | NobodyComes::Suspended) => true,
+            Ok(_) | Err(NobodyComes::Service(_)) => false,
+        }
     }
 }
 
 enum Decision {
-    /// Anybody may ask.
-    Pass,
     /// Whoever has this token or key may ask.
     Ask(String),
-    /// The sender may ask, and this is who it is.
-    Known(Box<User>, Credential),
     /// The URL has the token: make a session, and come back without it.
     Enter { location: String, cookie: String },
 }
 
 fn decide(app: &App, route: &str, request: &Request) -> Result<Decision, ApiError> {
     let headers = request.headers();
-    if PUBLIC.contains(&route) {
-        return Ok(Decision::Pass);
-    }
     if let Some(authorization) = headers.get(AUTHORIZATION) {
         let bearer = authorization.to_str().ok().and_then(|value| value.split_once(' '));
         return match bearer {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                 Ok(Decision::Ask(token.trim().to_owned()))
             }
-            _ => Err(ApiError::unauthorized(WRONG_TOKEN)),
+            _ => Err(ApiError::invalid_token(WRONG_TOKEN)),
         };
     }
     if PAGES.contains(&route)
@@ -119,7 +141,7 @@ fn decide(app: &App, route: &str, request: &Request) -> Result<Decision, ApiErro
         && let Some((token, rest)) = take_token(request.uri().query().unwrap_or_default())
     {
         if !app.token().matches(token) {
-            return Err(ApiError::unauthorized(WRONG_TOKEN));
+            return Err(ApiError::invalid_token(WRONG_TOKEN));
         }
         // `route` is one of ours, so the location stays on this server.
         let location = if rest.is_empty() { route.to_owned() } else { format!("{route}?{rest}") };
@@ -138,10 +160,14 @@ fn decide(app: &App, route: &str, request: &Request) -> Result<Decision, ApiErro
     Ok(Decision::Ask(app.token().expose().to_owned()))
 }
 
-async fn ask(app: &App, token: &str) -> Result<Decision, ApiError> {
-    match app.accounts().authenticate(token).await {
-        Ok(user) => Ok(Decision::Known(Box::new(user), Credential(token.into()))),
-        Err(NobodyComes::Unknown) => Err(ApiError::unauthorized(WRONG_TOKEN)),
+async fn ask(app: &App, token: String) -> Result<(Principal, Credential), ApiError> {
+    match app.accounts().authenticate(&token).await {
+        Ok(principal) => Ok((principal, Credential(token.into()))),
+        Err(NobodyComes::Unknown) => Err(ApiError::invalid_token(WRONG_TOKEN)),
+        Err(NobodyComes::Refused(Refused::Unavailable)) => Err(ApiError::no_provider()),
+        Err(NobodyComes::Refused(refused)) => {
+            Err(ApiError::invalid_token(&format!("The token is not accepted: {refused}.")))
+        }
         Err(NobodyComes::Suspended) => Err(ApiError::suspended()),
         Err(NobodyComes::Service(error)) => Err(error.into()),
     }

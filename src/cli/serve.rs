@@ -14,12 +14,13 @@ use super::failure::Failure;
 use super::signals::Signals;
 use super::{exit, local, unknown_variables};
 use crate::api::{self, App};
+use crate::auth::Provider;
 use crate::backend::wasm::SandboxConfig;
 use crate::config::{AdminToken, Config, Settings};
 use crate::jobs::Runner;
 use crate::metrics::Metrics;
 use crate::service::prepare::{PrepareRequest, prepare};
-use crate::service::{Clock, Workspace, WorkspaceParts};
+use crate::service::{Accounts, Clock, Workspace, WorkspaceParts};
 use crate::store::{Database, DatabaseOptions, Objects};
 use crate::telemetry;
 
@@ -81,7 +82,9 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         cache_dir: config.cache_dir.clone(),
         jobs: config.jobs,
     })?;
-    let app = App::new(workspace.clone(), token.clone(), config.http, Metrics::install()?);
+    let provider = config.auth.provider.clone().map(Provider::new).transpose().map_err(Failure::usage)?;
+    let accounts = Accounts::new(workspace.database().clone(), provider);
+    let app = App::new(workspace.clone(), accounts, token.clone(), config.http, Metrics::install()?);
     let listen = config.listen()?;
     let cannot_listen = |error: io::Error| Failure::usage(format!("cannot listen on {listen}: {error}"));
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;

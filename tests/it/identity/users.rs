@@ -1,0 +1,75 @@
+//! Users as a provider knows them, in both databases.
+
+use pymd::domain::{Identity, PageRequest, Profile, Role};
+
+use crate::databases::{TestDatabase, on_both_databases};
+
+on_both_databases![
+    one_subject_is_one_user_whoever_sees_it_first,
+    what_the_provider_says_anew_is_taken_over,
+    a_suspended_user_is_told_as_such,
+];
+
+fn identity(subject: &str) -> Identity {
+    Identity {
+        issuer: "https://issuer.example/".to_owned(),
+        subject: subject.to_owned(),
+        issued_at: 1000,
+        profile: Profile::default(),
+        role: None,
+        tier: None,
+    }
+}
+
+fn named(name: &str) -> Profile {
+    Profile { name: Some(name.to_owned()), ..Profile::default() }
+}
+
+async fn one_subject_is_one_user_whoever_sees_it_first(at: TestDatabase) {
+    let (one, two) = (at.open().await, at.open().await);
+    let ada = identity("ada");
+    let looks = (0..16).map(|number| if number % 2 == 0 { &one } else { &two }).map(|at| at.user_of_identity(&ada));
+    let users: Vec<_> = futures::future::join_all(looks).await.into_iter().map(Result::unwrap).collect();
+    assert!(users.iter().all(|user| user == &users[0]));
+    let total = || async { one.users(PageRequest::default()).await.unwrap().total };
+    assert_eq!(total().await, 1);
+    // Another provider's `ada` is somebody else, whatever the address is.
+    let other = Identity { issuer: "https://other.example".to_owned(), ..identity("ada") };
+    assert_ne!(two.user_of_identity(&other).await.unwrap().id, users[0].id);
+    let upper = identity("Ada");
+    assert_ne!(two.user_of_identity(&upper).await.unwrap().id, users[0].id, "subjects are exact");
+    assert_eq!(total().await, 3);
+}
+
+async fn what_the_provider_says_anew_is_taken_over(at: TestDatabase) {
+    let database = at.open().await;
+    let said = |at: i64, profile: Profile| Identity { issued_at: at, profile, ..identity("ada") };
+    let look = |identity: Identity| {
+        let database = database.clone();
+        async move { database.user_of_identity(&identity).await.unwrap() }
+    };
+    let first = look(said(1000, named("Ada"))).await;
+    assert_eq!((first.name.as_str(), first.email.as_deref(), first.role), ("Ada", None, Role::User));
+    let mail = Profile { email: Some("ada@example.org".to_owned()), ..Profile::default() };
+    let mailed = look(said(1001, mail)).await;
+    assert_eq!((mailed.id, mailed.name.as_str(), mailed.email.as_deref()), (first.id, "Ada", Some("ada@example.org")));
+    assert_eq!(look(said(1002, named("Ada L."))).await.name, "Ada L.");
+    assert_eq!(look(said(1001, named("Ada"))).await.name, "Ada L.", "an earlier token says nothing new");
+    let pro = Identity { tier: Some("PRO".to_owned()), role: Some(Role::Admin), ..said(1003, Profile::default()) };
+    let changed = look(pro).await;
+    assert_eq!((changed.tier.as_str(), changed.role), ("PRO", Role::Admin));
+    let none = Identity { tier: Some("GOLD".to_owned()), ..said(1004, Profile::default()) };
+    assert_eq!(look(none).await.tier, "PRO", "a tier that is not there is none");
+    let unheard = Identity { tier: Some("GOLD".to_owned()), ..identity("bob") };
+    assert_eq!(look(unheard).await.tier, "FREE");
+}
+
+async fn a_suspended_user_is_told_as_such(at: TestDatabase) {
+    let database = at.open().await;
+    let user = database.user_of_identity(&identity("a'; DROP TABLE identities; --")).await.unwrap();
+    let again = database.user_of_identity(&identity("a'; DROP TABLE identities; --")).await.unwrap();
+    assert_eq!(user, again);
+    database.set_suspended(user.id, Some(user.created_at)).await.unwrap();
+    let again = database.user_of_identity(&identity("a'; DROP TABLE identities; --")).await.unwrap();
+    assert!(again.suspended_at.is_some(), "it says so to whoever decides");
+}
