@@ -25,6 +25,7 @@ mod health;
 mod jobs;
 mod kernels;
 mod layers;
+mod login;
 mod metrics;
 mod openapi;
 mod packages;
@@ -38,8 +39,8 @@ mod state;
 mod watch;
 mod ws;
 
-use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -110,6 +111,9 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(jobs::events))
         .routes(routes!(ws::connect))
         .routes(routes!(account::me))
+        .routes(routes!(login::login))
+        .routes(routes!(login::callback))
+        .routes(routes!(login::logout))
         .routes(routes!(account::keys, account::create_key))
         .routes(routes!(account::revoke_key))
         .routes(routes!(admin::users, account::create_user))
@@ -132,7 +136,9 @@ fn router(app: App) -> Router {
         .method_not_allowed_fallback(error::method_not_allowed)
         .route_layer(from_fn_with_state(app.clone(), guard::authenticate))
         .fallback(error::not_found);
-    around(routes.with_state(app))
+    let host = app.accounts().policy().public_url.clone().map(guard::PublicUrl);
+    // Outside of what is around the routes, which asks for it.
+    around(routes.with_state(app)).layer(Extension(host))
 }
 
 /// What every request goes through, around any routes.

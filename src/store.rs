@@ -4,7 +4,7 @@
 //! it returns, what it did is there for good; when it fails or its future is dropped, nothing of it is.
 //!
 //! ```text
-//! users ─┬─ api_keys, identities      tiers: what users may have
+//! users ─┬─ api_keys, identities, sessions      tiers: what users may have
 //!        ├─ documents ─┬─ document_versions, document_tags, document_search
 //!        │             └─ document_files, document_renders ─── objects; document_publications
 //!        ├─ environments ── environment_packages
@@ -32,6 +32,7 @@ mod renders;
 mod rows;
 mod schedules;
 mod servers;
+mod sessions;
 mod tiers;
 mod transaction;
 mod url;
@@ -53,4 +54,5 @@ pub use objects::{ObjectError, ObjectInfo, Objects};
 pub use renders::{CellToKeep, KeepError, KnownCell, KnownCells};
 pub use schedules::{Fired, NewSchedule, ScheduleError};
 pub use servers::Server;
+pub use sessions::Session;
 pub use users::{NewUser, UserChange};

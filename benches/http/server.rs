@@ -6,7 +6,7 @@ use std::time::Duration;
 use pymd::api::{self, App};
 use pymd::backend::wasm::SandboxConfig;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
-use pymd::domain::{ExecutionPolicy, JobPolicy, KernelPolicy};
+use pymd::domain::{AuthPolicy, ExecutionPolicy, JobPolicy, KernelPolicy};
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
@@ -74,7 +74,7 @@ impl Server {
             data_dir: directory.path().to_owned(),
             cache_dir: config.cache_dir.clone(),
         })?;
-        let accounts = Accounts::new(workspace.database().clone(), None);
+        let accounts = Accounts::new(workspace.database().clone(), AuthPolicy::default())?;
         let app = App::new(workspace.clone(), accounts, token.clone(), http, Metrics::install()?);
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, shutdown) = (listener.local_addr()?, CancellationToken::new());

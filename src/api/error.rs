@@ -117,6 +117,11 @@ impl ApiError {
         Self { challenge, ..Self::new(StatusCode::FORBIDDEN, "insufficient_scope", title, detail) }
     }
 
+    /// A login did not come to its end.
+    pub(super) fn login_failed(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "login_failed", "You are not logged in", detail)
+    }
+
     /// The identity provider does not answer.
     pub(super) fn no_provider() -> Self {
         let detail = "The identity provider does not answer, so its tokens cannot be checked; try again in a moment.";
@@ -164,7 +169,8 @@ impl ApiError {
 
     /// The request was sent to another server's name.
     pub(super) fn bad_host() -> Self {
-        let detail = "The server answers only to localhost, 127.0.0.1 and [::1]; use one of them in the address.";
+        let detail = "The server answers only to localhost, 127.0.0.1, [::1] and its public name where it has one; use \
+                      one of them in the address.";
         Self::new(StatusCode::MISDIRECTED_REQUEST, "bad_host", "The server has another name", detail)
     }
 

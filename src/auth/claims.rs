@@ -109,7 +109,8 @@ fn role(claim: Option<&Value>, admin: &str) -> Role {
     if is_admin { Role::Admin } else { Role::User }
 }
 
-fn profile(claims: &Map<String, Value>) -> Profile {
+/// What is said of somebody.
+pub(super) fn profile(claims: &Map<String, Value>) -> Profile {
     let named = |name: &str| text(claims, name).map(str::trim).filter(|text| !text.is_empty()).map(cut);
     let names = ["name", "preferred_username", "nickname"];
     let picture = named("picture").filter(|picture| {

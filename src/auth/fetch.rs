@@ -30,8 +30,14 @@ impl Http {
         client.map(Self).map_err(|error| AuthError::Client { reason: error.without_url().to_string() })
     }
 
-    pub async fn get(&self, what: &'static str, url: Url) -> Result<Vec<u8>, AuthError> {
-        answer(what, self.0.get(url)).await.and_then(|(status, body)| match status {
+    pub async fn get(
+        &self,
+        what: &'static str,
+        url: Url,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Vec<u8>, AuthError> {
+        let request = with(self.0.get(url), authorization);
+        answer(what, request).await.and_then(|(status, body)| match status {
             StatusCode::OK => Ok(body),
             status => Err(AuthError::Fetch { what, reason: format!("status {status}") }),
         })
@@ -45,11 +51,15 @@ impl Http {
         form: String,
         authorization: Option<HeaderValue>,
     ) -> Result<(StatusCode, Vec<u8>), AuthError> {
-        let mut request = self.0.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
-        if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        answer(what, request).await
+        let request = self.0.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        answer(what, with(request, authorization)).await
+    }
+}
+
+fn with(request: RequestBuilder, authorization: Option<HeaderValue>) -> RequestBuilder {
+    match authorization {
+        Some(authorization) => request.header(AUTHORIZATION, authorization),
+        None => request,
     }
 }
 

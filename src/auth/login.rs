@@ -5,11 +5,12 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::claims::Purpose;
+use super::claims::{Purpose, profile};
 use super::error::AuthError;
 use super::provider::{About, Provider, Verified};
 
@@ -32,6 +33,15 @@ pub struct LoginPlan {
 #[derive(Deserialize)]
 struct Tokens {
     id_token: String,
+    access_token: Option<String>,
+}
+
+/// What the provider says of who has logged in, beside the token.
+#[derive(Deserialize)]
+struct UserInfo {
+    sub: String,
+    #[serde(flatten)]
+    claims: Map<String, Value>,
 }
 
 impl Provider {
@@ -70,19 +80,8 @@ impl Provider {
         }
         let known = self.known(|_| true).await?;
         let url = known.about.token_endpoint.clone().ok_or_else(no_login)?;
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code").append_pair("code", code);
-        form.append_pair("redirect_uri", &plan.redirect_uri).append_pair("code_verifier", &plan.verifier);
-        let client_id = self.client_id()?;
-        let mut authorization = None;
-        match &self.policy().client_secret {
-            None => drop(form.append_pair("client_id", client_id)),
-            Some(secret) if wants_it_in_the_form(&known.about) => {
-                form.append_pair("client_id", client_id).append_pair("client_secret", secret);
-            }
-            Some(secret) => authorization = Some(basic(client_id, secret)?),
-        }
-        let (status, body) = self.http().post("tokens", url, form.finish(), authorization).await?;
+        let (form, authorization) = self.code_form(&known.about, plan, code)?;
+        let (status, body) = self.http().post("tokens", url, form, authorization).await?;
         if status.is_client_error() {
             return Err(AuthError::Login);
         }
@@ -92,7 +91,49 @@ impl Provider {
         let tokens: Tokens = serde_json::from_slice(&body)
             // The body may hold tokens: it is not shown.
             .map_err(|_| AuthError::Unusable { what: "tokens", reason: "there is no ID token".to_owned() })?;
-        Ok(self.verify(&tokens.id_token, Purpose::Login { nonce: &plan.nonce }).await?)
+        let mut verified = self.verify(&tokens.id_token, Purpose::Login { nonce: &plan.nonce }).await?;
+        let endpoint = known.about.userinfo_endpoint.clone();
+        if let (None, Some(endpoint), Some(token)) = (&verified.identity.profile.name, endpoint, tokens.access_token) {
+            // Without it nobody has a name, and all else is as it should be.
+            match self.user_info(endpoint, &token).await {
+                Ok(info) if info.sub == verified.identity.subject => verified.identity.profile = profile(&info.claims),
+                Ok(_) => tracing::warn!("the identity provider told of somebody else than who has logged in"),
+                Err(error) => tracing::warn!(%error, "nothing is known of who has logged in"),
+            }
+        }
+        Ok(verified)
+    }
+
+    /// What is sent to get tokens for a code.
+    fn code_form(
+        &self,
+        about: &About,
+        plan: &LoginPlan,
+        code: &str,
+    ) -> Result<(String, Option<HeaderValue>), AuthError> {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "authorization_code").append_pair("code", code);
+        form.append_pair("redirect_uri", &plan.redirect_uri).append_pair("code_verifier", &plan.verifier);
+        let client_id = self.client_id()?;
+        let mut authorization = None;
+        match &self.policy().client_secret {
+            None => {
+                form.append_pair("client_id", client_id);
+            }
+            Some(secret) if wants_it_in_the_form(about) => {
+                form.append_pair("client_id", client_id).append_pair("client_secret", secret);
+            }
+            Some(secret) => authorization = Some(basic(client_id, secret)?),
+        }
+        Ok((form.finish(), authorization))
+    }
+
+    async fn user_info(&self, endpoint: Url, token: &str) -> Result<UserInfo, AuthError> {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| AuthError::Login)?;
+        bearer.set_sensitive(true);
+        let what = "user info";
+        let body = self.http().get(what, endpoint, Some(bearer)).await?;
+        serde_json::from_slice(&body).map_err(|error| AuthError::Unusable { what, reason: error.to_string() })
     }
 
     /// Where the browser goes to log out of the provider, too, if it has such a place.

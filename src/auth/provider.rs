@@ -47,6 +47,7 @@ pub(super) struct About {
     jwks_uri: Url,
     pub authorization_endpoint: Option<Url>,
     pub token_endpoint: Option<Url>,
+    pub userinfo_endpoint: Option<Url>,
     pub end_session_endpoint: Option<Url>,
     #[serde(default)]
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
@@ -155,18 +156,23 @@ impl Inner {
 
     async fn ask(&self) -> Result<Known, AuthError> {
         let unusable = |what, reason: String| AuthError::Unusable { what, reason };
-        let about = self.http.get("description", self.discovery.clone()).await?;
+        let about = self.http.get("description", self.discovery.clone(), None).await?;
         let about: About =
             serde_json::from_slice(&about).map_err(|error| unusable("description", error.to_string()))?;
         if about.issuer != self.policy.issuer {
             return Err(unusable("description", "it names another issuer".to_owned()));
         }
-        let endpoints = [&about.authorization_endpoint, &about.token_endpoint, &about.end_session_endpoint];
+        let endpoints = [
+            &about.authorization_endpoint,
+            &about.token_endpoint,
+            &about.userinfo_endpoint,
+            &about.end_session_endpoint,
+        ];
         let is_safe = |url: &Url| is_safe(url, is_local(&self.discovery));
         if !is_safe(&about.jwks_uri) || !endpoints.into_iter().flatten().all(is_safe) {
             return Err(unusable("description", "it leads to an address that is not encrypted".to_owned()));
         }
-        let keys = self.http.get("keys", about.jwks_uri.clone()).await?;
+        let keys = self.http.get("keys", about.jwks_uri.clone(), None).await?;
         let keys = Keys::read(&keys).map_err(|error| unusable("keys", error.to_string()))?;
         if keys.len() == 0 {
             return Err(unusable("keys", "there is none among them that can be used".to_owned()));

@@ -14,7 +14,6 @@ use super::failure::Failure;
 use super::signals::Signals;
 use super::{exit, local, unknown_variables};
 use crate::api::{self, App};
-use crate::auth::Provider;
 use crate::backend::wasm::SandboxConfig;
 use crate::config::{AdminToken, Config, Settings};
 use crate::jobs::Runner;
@@ -82,8 +81,7 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         cache_dir: config.cache_dir.clone(),
         jobs: config.jobs,
     })?;
-    let provider = config.auth.provider.clone().map(Provider::new).transpose().map_err(Failure::usage)?;
-    let accounts = Accounts::new(workspace.database().clone(), provider);
+    let accounts = Accounts::new(workspace.database().clone(), config.auth.clone()).map_err(Failure::usage)?;
     let app = App::new(workspace.clone(), accounts, token.clone(), config.http, Metrics::install()?);
     let listen = config.listen()?;
     let cannot_listen = |error: io::Error| Failure::usage(format!("cannot listen on {listen}: {error}"));

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
 
 use super::ServiceError;
-use crate::auth::{Provider, Purpose, Refused};
-use crate::domain::{ApiKey, KeyId, Means, Principal, Role, Scope, Scopes, User, UserId};
+use crate::auth::{AuthError, Provider, Purpose, Refused};
+use crate::domain::{ApiKey, AuthPolicy, KeyId, Means, Principal, Role, Scope, Scopes, User, UserId};
 use crate::store::{AuthenticateError, Database, NewKey, NewUser};
 
 /// For so long the database is not asked again: a key that is revoked, or a user who is shut out, is so at the latest
@@ -82,7 +83,10 @@ pub struct Accounts(Arc<Inner>);
 
 struct Inner {
     database: Database,
+    policy: AuthPolicy,
     provider: Option<Provider>,
+    /// What logins are kept together by.
+    login_secret: OnceCell<Vec<u8>>,
     /// By the SHA-256 of what they came with.
     known: Mutex<HashMap<[u8; 32], (Principal, Instant)>>,
 }
@@ -101,9 +105,31 @@ pub enum NobodyComes {
 }
 
 impl Accounts {
-    /// The accounts of a database, and of an identity provider.
-    pub fn new(database: Database, provider: Option<Provider>) -> Self {
-        Self(Arc::new(Inner { database, provider, known: Mutex::default() }))
+    /// The accounts of a database, and of the identity provider of the policy.
+    ///
+    /// # Errors
+    /// The provider can't be used.
+    pub fn new(database: Database, policy: AuthPolicy) -> Result<Self, AuthError> {
+        let provider = policy.provider.clone().map(Provider::new).transpose()?;
+        let (known, login_secret) = (Mutex::default(), OnceCell::new());
+        Ok(Self(Arc::new(Inner { database, policy, provider, login_secret, known })))
+    }
+
+    /// How people get in.
+    pub fn policy(&self) -> &AuthPolicy {
+        &self.0.policy
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.0.database
+    }
+
+    pub(super) fn provider(&self) -> Option<&Provider> {
+        self.0.provider.as_ref()
+    }
+
+    pub(super) fn login_secret(&self) -> &OnceCell<Vec<u8>> {
+        &self.0.login_secret
     }
 
     /// Who comes with this token or key.
@@ -114,7 +140,7 @@ impl Accounts {
         if text.len() > MAX_TEXT_BYTES {
             return Err(NobodyComes::Refused(Refused::TooLong));
         }
-        let digest: [u8; 32] = Sha256::digest(text).into();
+        let digest = digest("token", text);
         if let Some(principal) = self.remembered(&digest) {
             return Ok(principal);
         }
@@ -127,6 +153,25 @@ impl Accounts {
             Some(found) => found?,
             None => self.by_key(text).await?,
         };
+        self.remember(digest, &principal);
+        Ok(principal)
+    }
+
+    /// Who comes with a browser's session.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub async fn authenticate_session(&self, text: &str) -> Result<Principal, NobodyComes> {
+        let digest = digest("session", text);
+        if let Some(principal) = self.remembered(&digest) {
+            return Ok(principal);
+        }
+        let principal = self.by_session(text).await?;
+        self.remember(digest, &principal);
+        Ok(principal)
+    }
+
+    fn remember(&self, digest: [u8; 32], principal: &Principal) {
         let mut known = self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.retain(|_, (_, since)| since.elapsed() < TRUSTED);
@@ -134,7 +179,11 @@ impl Accounts {
         if known.len() < REMEMBERED {
             known.insert(digest, (principal.clone(), Instant::now()));
         }
-        Ok(principal)
+    }
+
+    /// From now on a session is asked for again.
+    pub(super) fn forget_session(&self, text: &str) {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest("session", text));
     }
 
     async fn by_key(&self, text: &str) -> Result<Principal, NobodyComes> {
@@ -226,7 +275,7 @@ impl Accounts {
 
     /// A user has changed: here it holds at once.
     pub fn forget(&self, user: UserId) {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (known, _)| known.id != user);
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (known, _)| known.user.id != user);
     }
 
     /// Makes a user with an API key.
@@ -250,6 +299,11 @@ impl Accounts {
         let (_, text) = self.0.database.create_key(user.id, &key).await?;
         Ok(CreatedUser { key: text.expose().to_owned(), user })
     }
+}
+
+/// By what somebody is remembered. A session is no token, and the other way round.
+fn digest(kind: &str, text: &str) -> [u8; 32] {
+    Sha256::new().chain_update(kind).chain_update([0]).chain_update(text).finalize().into()
 }
 
 fn checked_name(name: &str) -> Result<String, ServiceError> {

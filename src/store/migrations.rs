@@ -31,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = migrations![
     "0010_tiers",
     "0011_render_times",
     "0012_identity",
+    "0013_sessions",
 ];
 
 impl Database {

@@ -3,6 +3,7 @@
 
 mod access;
 mod keys;
+mod login;
 mod tokens;
 mod users;
 

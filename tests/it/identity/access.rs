@@ -73,7 +73,7 @@ fn the_table_names_every_route_and_no_other() {
 #[test]
 fn little_is_open_to_all() {
     let public: Vec<_> = routes().filter(|(.., needs)| *needs == Needs::Public).map(|(_, path, _)| path).collect();
-    assert_eq!(public, ["/health", "/p/{token}"]);
+    assert_eq!(public, ["/health", "/p/{token}", "/api/v1/auth/login", "/api/v1/auth/callback"]);
 }
 
 #[tokio::test]

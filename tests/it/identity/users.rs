@@ -1,5 +1,6 @@
 //! Users as a provider knows them, in both databases.
 
+use jiff::SignedDuration;
 use pymd::domain::{Identity, PageRequest, Profile, Role};
 
 use crate::databases::{TestDatabase, on_both_databases};
@@ -8,6 +9,8 @@ on_both_databases![
     one_subject_is_one_user_whoever_sees_it_first,
     what_the_provider_says_anew_is_taken_over,
     a_suspended_user_is_told_as_such,
+    sessions_end_when_they_are_said_to,
+    a_secret_is_the_same_for_all_servers,
 ];
 
 fn identity(subject: &str) -> Identity {
@@ -72,4 +75,41 @@ async fn a_suspended_user_is_told_as_such(at: TestDatabase) {
     database.set_suspended(user.id, Some(user.created_at)).await.unwrap();
     let again = database.user_of_identity(&identity("a'; DROP TABLE identities; --")).await.unwrap();
     assert!(again.suspended_at.is_some(), "it says so to whoever decides");
+}
+
+async fn sessions_end_when_they_are_said_to(at: TestDatabase) {
+    let database = at.open().await;
+    let user = database.user_of_identity(&identity("ada")).await.unwrap();
+    let (hour, none) = (SignedDuration::from_hours(1), SignedDuration::ZERO);
+    let text = database.begin_session(user.id, hour).await.unwrap();
+    let found = database.session(&text, hour).await.unwrap().unwrap();
+    assert_eq!(found.user, user);
+    assert_eq!(database.session(&text, none).await.unwrap(), None, "it was not used for so long");
+    let short = database.begin_session(user.id, none).await.unwrap();
+    assert_eq!(database.session(&short, hour).await.unwrap(), None, "it is over however much it is used");
+    for bad in [String::new(), text.to_uppercase(), format!("{text} "), "'; --".to_owned(), "x".repeat(10_000)] {
+        assert_eq!(database.session(&bad, hour).await.unwrap(), None, "{bad}");
+    }
+    database.end_session(&text).await.unwrap();
+    database.end_session(&text).await.unwrap();
+    assert_eq!(database.session(&text, hour).await.unwrap(), None);
+    // Who logs in without end has the latest ones.
+    let mut texts = Vec::new();
+    for _ in 0..55 {
+        texts.push(database.begin_session(user.id, hour).await.unwrap());
+    }
+    let mut live = 0;
+    for text in &texts {
+        live += usize::from(database.session(text, hour).await.unwrap().is_some());
+    }
+    assert_eq!(live, 50);
+    assert!(database.session(&texts[54], hour).await.unwrap().is_some());
+}
+
+async fn a_secret_is_the_same_for_all_servers(at: TestDatabase) {
+    let (one, two) = (at.open().await, at.open().await);
+    let asked = (0..8).map(|number| if number % 2 == 0 { &one } else { &two }).map(|at| at.secret("login"));
+    let secrets: Vec<_> = futures::future::join_all(asked).await.into_iter().map(Result::unwrap).collect();
+    assert!(secrets.iter().all(|secret| secret.len() == 32 && *secret == secrets[0]));
+    assert_ne!(one.secret("other").await.unwrap(), secrets[0]);
 }

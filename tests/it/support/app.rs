@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use pymd::api::{App, serve};
-use pymd::auth::Provider;
 use pymd::browser::Printer;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
 use pymd::domain::{AuthPolicy, ExecutionPolicy, JobPolicy, KernelPolicy, Limits};
@@ -155,8 +154,7 @@ impl Builder {
         .unwrap();
         let runner = self.ready.then(|| Runner::start(workspace.queue(), workspace.handlers(), "the test's server"));
         let clock = self.ready.then(|| workspace.start_clock());
-        let provider = self.auth.provider.clone().map(|policy| Provider::new(policy).unwrap());
-        let accounts = Accounts::new(workspace.database().clone(), provider);
+        let accounts = Accounts::new(workspace.database().clone(), self.auth).unwrap();
         let app = App::new(workspace.clone(), accounts, token, self.http, Metrics::install().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
