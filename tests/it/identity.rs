@@ -4,6 +4,8 @@
 mod access;
 mod keys;
 mod login;
+mod people;
+mod settings;
 mod tokens;
 mod users;
 

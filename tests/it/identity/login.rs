@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
+use pymd::domain::AuthPolicy;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::json;
 use url::Url;
@@ -262,5 +263,43 @@ async fn without_a_provider_there_is_no_login() {
     oidc.door("away", json!({"away": true})).await;
     let request = app.anonymous(Method::GET, "/api/v1/auth/login");
     Answer::of(request.send().await.unwrap()).await.problem(503, "identity_unavailable");
+    app.stop().await;
+}
+
+/// Behind a proxy that encrypts.
+#[tokio::test]
+async fn behind_tls_cookies_are_for_this_host_alone() {
+    let oidc = Oidc::start().await;
+    let auth = AuthPolicy { public_url: Some("https://pymd.example".to_owned()), ..oidc.auth() };
+    let app = TestApp::builder().preparing().auth(auth).start().await;
+    let to = |method: Method, path: &str, host: &str| app.anonymous(method, path).header("host", host.to_owned());
+    let send = async |request: RequestBuilder| Answer::of(request.send().await.unwrap()).await;
+    assert_eq!(send(to(Method::GET, "/health", "pymd.example")).await.status, 200);
+    assert_eq!(send(to(Method::GET, "/health", "PyMD.example")).await.status, 200);
+    for host in ["evil.example", "pymd.example.evil.example", "pymd.example:8443", "x.pymd.example", "pymd.example@x"] {
+        send(to(Method::GET, "/health", host)).await.problem(421, "bad_host");
+    }
+    let begin = send(to(Method::GET, "/api/v1/auth/login", "pymd.example")).await;
+    let url = Url::parse(begin.header("location")).unwrap();
+    let pairs: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+    assert_eq!(pairs["redirect_uri"], "https://pymd.example/api/v1/auth/callback");
+    assert_eq!((pairs["code_challenge_method"].as_str(), pairs["response_type"].as_str()), ("S256", "code"));
+    let cookie = begin.header("set-cookie");
+    assert!(cookie.starts_with("__Host-pymd_login=") && cookie.ends_with("; Secure"), "{cookie}");
+    assert!(!begin.header("location").contains(cookie.split(['=', '.']).nth(1).unwrap()));
+    // A session of there, from pages of there.
+    let user = app.workspace.database().first_admin().await.unwrap().unwrap();
+    let lasts = jiff::SignedDuration::from_hours(1);
+    let session = app.workspace.database().begin_session(user.id, lasts).await.unwrap();
+    let post = |host: &str, name: &str, origin: &str| {
+        let request = to(Method::POST, "/api/v1/documents", host).json(&json!({"title": "x", "content": ""}));
+        request.header("cookie", format!("{name}={session}")).header("origin", origin.to_owned())
+    };
+    let good = send(post("pymd.example", "__Host-pymd_user", "https://pymd.example")).await;
+    assert_eq!(good.status, 201, "{}", good.text);
+    let cross = send(post("pymd.example", "__Host-pymd_user", "http://pymd.example")).await;
+    cross.problem(403, "cross_origin");
+    // A cookie that anybody on the way could have set.
+    send(post("pymd.example", "pymd_user_80", "https://pymd.example")).await.problem(401, "unauthorized");
     app.stop().await;
 }

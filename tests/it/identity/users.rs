@@ -1,7 +1,8 @@
 //! Users as a provider knows them, in both databases.
 
 use jiff::SignedDuration;
-use pymd::domain::{Identity, PageRequest, Profile, Role};
+use pymd::domain::{Actor, Identity, PageRequest, Profile, Role};
+use pymd::store::{DeleteUserError, NewUser};
 
 use crate::databases::{TestDatabase, on_both_databases};
 
@@ -11,6 +12,7 @@ on_both_databases![
     a_suspended_user_is_told_as_such,
     sessions_end_when_they_are_said_to,
     a_secret_is_the_same_for_all_servers,
+    of_two_admins_who_go_at_once_one_stays,
 ];
 
 fn identity(subject: &str) -> Identity {
@@ -112,4 +114,29 @@ async fn a_secret_is_the_same_for_all_servers(at: TestDatabase) {
     let secrets: Vec<_> = futures::future::join_all(asked).await.into_iter().map(Result::unwrap).collect();
     assert!(secrets.iter().all(|secret| secret.len() == 32 && *secret == secrets[0]));
     assert_ne!(one.secret("other").await.unwrap(), secrets[0]);
+}
+
+async fn of_two_admins_who_go_at_once_one_stays(at: TestDatabase) {
+    let database = at.open().await;
+    let admin = |name: &str| NewUser { name: name.to_owned(), email: None, role: Role::Admin, tier: "FREE".to_owned() };
+    let (one, two) =
+        (database.create_user(&admin("one")).await.unwrap(), database.create_user(&admin("two")).await.unwrap());
+    let actor = Actor::default();
+    let both = tokio::join!(database.begin_user_deletion(&actor, one.id), database.begin_user_deletion(&actor, two.id));
+    let (gone, left) = if both.0.is_ok() { (one, two) } else { (two, one) };
+    assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
+    let error = database.begin_user_deletion(&actor, left.id).await.unwrap_err();
+    assert!(matches!(error, DeleteUserError::LastAdmin), "{error:?}");
+    // What was begun is found, and may be begun again.
+    assert_eq!(database.users_to_remove().await.unwrap(), [gone.id]);
+    database.begin_user_deletion(&actor, gone.id).await.unwrap();
+    database.remove_user(left.id).await.unwrap();
+    assert!(database.user(left.id).await.unwrap().is_some(), "nobody goes who does not want to");
+    database.remove_user(gone.id).await.unwrap();
+    database.remove_user(gone.id).await.unwrap();
+    assert_eq!(database.user(gone.id).await.unwrap(), None);
+    assert!(database.users_to_remove().await.unwrap().is_empty());
+    let runs_it = database.ensure_admin("the token").await.unwrap();
+    let error = database.begin_user_deletion(&actor, runs_it.id).await.unwrap_err();
+    assert!(matches!(error, DeleteUserError::Bootstrap), "{error:?}");
 }
