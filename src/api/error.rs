@@ -1,6 +1,7 @@
 //! What a caller is told when something is wrong: RFC 9457 problems. The only map from our errors to HTTP.
 
 use std::any::Any;
+use std::fmt;
 
 use axum::extract::OriginalUri;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -54,7 +55,29 @@ pub struct ApiError {
     field: Option<String>,
     retry_after_s: Option<u64>,
     /// What the header `WWW-Authenticate` says.
-    challenge: Option<String>,
+    challenge: Option<Challenge>,
+}
+
+/// What the header `WWW-Authenticate` says (RFC 6750).
+#[derive(Debug, Clone, Copy)]
+enum Challenge {
+    /// Come with a token.
+    Token,
+    /// Come with another one.
+    InvalidToken,
+    /// Come with one that may be used for this.
+    Scope(Scope),
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer realm=\"pymd\"")?;
+        match self {
+            Self::Token => Ok(()),
+            Self::InvalidToken => f.write_str(", error=\"invalid_token\""),
+            Self::Scope(scope) => write!(f, ", error=\"insufficient_scope\", scope=\"{scope}\""),
+        }
+    }
 }
 
 impl ApiError {
@@ -99,20 +122,20 @@ impl ApiError {
 
     /// There is no token.
     pub(super) fn unauthorized(detail: &str) -> Self {
-        let challenge = Some("Bearer realm=\"pymd\"".to_owned());
+        let challenge = Some(Challenge::Token);
         Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed", detail) }
     }
 
     /// There is a token that is not accepted.
     pub(super) fn invalid_token(detail: &str) -> Self {
-        let challenge = Some("Bearer realm=\"pymd\", error=\"invalid_token\"".to_owned());
+        let challenge = Some(Challenge::InvalidToken);
         Self { challenge, ..Self::unauthorized(detail) }
     }
 
     /// The token may not be used for this.
     pub(super) fn insufficient_scope(scope: Scope) -> Self {
         let detail = format!("What you came with may not be used for this: it lacks the scope `{scope}`.");
-        let challenge = Some(format!("Bearer realm=\"pymd\", error=\"insufficient_scope\", scope=\"{scope}\""));
+        let challenge = Some(Challenge::Scope(scope));
         let title = "The credential may not be used for this";
         Self { challenge, ..Self::new(StatusCode::FORBIDDEN, "insufficient_scope", title, detail) }
     }
@@ -292,7 +315,8 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(challenge) = self.challenge.as_ref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        if let Some(challenge) = self.challenge.and_then(|challenge| HeaderValue::from_str(&challenge.to_string()).ok())
+        {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(self);
