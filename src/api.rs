@@ -30,6 +30,7 @@ mod metrics;
 mod openapi;
 mod packages;
 mod publications;
+mod rates;
 mod render;
 mod request_id;
 mod schedules;
@@ -138,7 +139,9 @@ fn router(app: App) -> Router {
     let (routes, _) = table().split_for_parts();
     let routes = routes
         .method_not_allowed_fallback(error::method_not_allowed)
+        .route_layer(from_fn_with_state(app.clone(), rates::by_user))
         .route_layer(from_fn_with_state(app.clone(), guard::authenticate))
+        .route_layer(from_fn_with_state(app.clone(), rates::by_address))
         .fallback(error::not_found);
     let host = app.accounts().policy().public_url.clone().map(guard::PublicUrl);
     // Outside of what is around the routes, which asks for it.

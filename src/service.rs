@@ -212,8 +212,19 @@ impl Service {
     }
 
     /// What a user may use: what the tier says, as far as the server allows it.
-    pub fn allowance_of(&self, grant: &Grant) -> Allowance {
-        Allowance { limits: grant.limits.at_most(&self.0.config.limits), seat: Seat::from(grant) }
+    ///
+    /// # Errors
+    /// They are shut out.
+    pub fn allowance_of(&self, grant: &Grant) -> Result<Allowance, ServiceError> {
+        if grant.is_suspended {
+            return Err(ServiceError::Conflict { message: "the account is suspended".to_owned() });
+        }
+        Ok(Allowance { limits: self.limits_of(grant), seat: Seat::from(grant) })
+    }
+
+    /// What an execution of a user may use, as far as the server allows it.
+    pub fn limits_of(&self, grant: &Grant) -> Limits {
+        grant.limits.at_most(&self.0.config.limits)
     }
 
     /// What goes on now.

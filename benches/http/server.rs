@@ -6,7 +6,7 @@ use std::time::Duration;
 use pymd::api::{self, App};
 use pymd::backend::wasm::SandboxConfig;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
-use pymd::domain::{AuthPolicy, ExecutionPolicy, JobPolicy, KernelPolicy};
+use pymd::domain::{AuthPolicy, ExecutionPolicy, JobPolicy, KernelPolicy, Tier, Traffic};
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
@@ -48,7 +48,7 @@ impl Server {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         let executor = config.executor;
         let service = Service::new(ServiceConfig {
-            limits: config.limits.clone(),
+            limits: config.ceiling.clone(),
             max_running: executor.max_running,
             max_queued: executor.max_queued,
             renders: config.renders,
@@ -57,7 +57,21 @@ impl Server {
         let http = HttpConfig { shutdown_grace: Duration::from_secs(1), ..HttpConfig::default() };
         let url = format!("sqlite://{}", directory.path().join("pymd.db").display());
         let database = runtime.block_on(Database::open(&url, &DatabaseOptions::default()))?;
-        runtime.block_on(database.ensure_admin(token.expose()))?;
+        runtime.block_on(async {
+            database.ensure_admin(token.expose()).await?;
+            // What a tier allows at once is not what is measured.
+            for tier in database.tiers().await? {
+                let traffic = Traffic {
+                    running: 1_000,
+                    waiting: 10_000,
+                    requests_per_second: 100_000,
+                    burst: 1_000_000,
+                    ..tier.traffic
+                };
+                database.put_tier(&Tier { traffic, ..tier }).await?;
+            }
+            Ok::<_, pymd::store::StoreError>(())
+        })?;
         let workspace = Workspace::open(WorkspaceParts {
             kernels: KernelPolicy::default(),
             service: service.clone(),

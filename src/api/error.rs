@@ -213,6 +213,15 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error", detail)
     }
 
+    /// Requests of somebody come faster than they may.
+    pub fn too_fast(retry_after_s: u64) -> Self {
+        let detail = "You send more requests than you may: slow down.";
+        Self {
+            retry_after_s: Some(retry_after_s),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "Too many requests", detail)
+        }
+    }
+
     /// There is nothing.
     pub fn not_found(detail: String) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing", detail)

@@ -28,7 +28,7 @@ use crate::domain::{DocumentEvent, Event, InstallEvent, JobEvent, KernelEvent};
         (name = "documents", description = "Texts that are kept, with their versions and files"),
         (name = "jobs", description = "Work that goes on when nobody waits for it"),
         (name = "accounts", description = "Who asks"),
-        (name = "admin", description = "Who may do how much, and who did what"),
+        (name = "admin", description = "Running the system: for admins"),
         (name = "server", description = "The server itself"),
         (name = "pages", description = "Pages for people")
     ),

@@ -1,6 +1,7 @@
 //! The server as a function of a listener and of the wish that it stops.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
@@ -22,7 +23,8 @@ pub async fn serve(app: App, listener: TcpListener, shutdown: CancellationToken)
         // Events are small and wanted at once. A socket that refuses only makes them later.
         let _ = connection.set_nodelay(true);
     });
-    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let service = router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let stop = async {
         shutdown.cancelled().await;
         app.drain();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::ApiError;
+use super::rates::Rates;
 use crate::config::{AdminToken, HttpConfig};
 use crate::domain::UserId;
 use crate::metrics::{Metrics, cell_ended};
@@ -25,6 +26,7 @@ struct Inner {
     http: HttpConfig,
     metrics: Metrics,
     connections: Shares,
+    rates: Rates,
     draining: CancellationToken,
     ended: CancellationToken,
 }
@@ -41,7 +43,8 @@ impl App {
         let (draining, ended) = (CancellationToken::new(), CancellationToken::new());
         workspace.executions().tell(cell_ended);
         let connections = Shares::new(MAX_CONNECTIONS);
-        Self(Arc::new(Inner { workspace, accounts, token, http, metrics, connections, draining, ended }))
+        let rates = Rates::new(&http);
+        Self(Arc::new(Inner { workspace, accounts, token, http, metrics, connections, rates, draining, ended }))
     }
 
     /// What users have.
@@ -67,6 +70,11 @@ impl App {
     /// What holds for every request.
     pub fn http(&self) -> &HttpConfig {
         &self.0.http
+    }
+
+    /// How fast requests come.
+    pub(super) fn rates(&self) -> &Rates {
+        &self.0.rates
     }
 
     /// What was measured.

@@ -76,6 +76,8 @@ pub struct Overrides {
 pub struct Grant {
     /// The user.
     pub user: UserId,
+    /// Whether they are shut out: then nothing of theirs runs.
+    pub is_suspended: bool,
     /// The tier's name.
     pub tier: String,
     /// What may be kept.

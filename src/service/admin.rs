@@ -172,7 +172,7 @@ impl Workspace {
     pub async fn user_detail(&self, id: UserId) -> Result<UserDetail, ServiceError> {
         let user = self.database().user_as_admin(id).await?;
         let grant = self.database().grant(id, None).await?;
-        let limits = self.service().allowance_of(&grant).limits;
+        let limits = self.service().limits_of(&grant);
         Ok(UserDetail { user, limits, quotas: grant.quotas, traffic: grant.traffic })
     }
 

@@ -156,7 +156,7 @@ impl Kernels {
 
     /// What a user may use at this moment.
     async fn allowance(&self, user: UserId, environment: Option<EnvironmentId>) -> Result<Allowance, ServiceError> {
-        Ok(self.0.service.allowance_of(&self.0.database.grant(user, environment).await?))
+        self.0.service.allowance_of(&self.0.database.grant(user, environment).await?)
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<KernelId, Arc<Entry>>> {

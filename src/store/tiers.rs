@@ -44,7 +44,7 @@ impl Database {
     /// There is no such user.
     pub async fn grant(&self, user: UserId, environment: Option<EnvironmentId>) -> Result<Grant, StoreError> {
         let row = sqlx::query(concat!(
-            "SELECT t.name, t.limits, t.traffic, e.limits AS environment_limits, ",
+            "SELECT t.name, t.limits, t.traffic, u.suspended_at, e.limits AS environment_limits, ",
             quotas!(),
             " FROM users u JOIN tiers t ON t.name = u.tier LEFT JOIN environments e ON e.id = $2 AND e.user_id = u.id
             WHERE u.id = $1"
@@ -57,7 +57,8 @@ impl Database {
             limits = limits.with(&row.json::<LimitsPatch>("environment_limits")?);
         }
         let (tier, traffic) = (row.text("name")?, row.json("traffic")?);
-        Ok(Grant { user, tier, quotas: read_quotas(&row)?, limits, traffic })
+        let is_suspended = row.maybe_int("suspended_at")?.is_some();
+        Ok(Grant { user, is_suspended, tier, quotas: read_quotas(&row)?, limits, traffic })
     }
 
     /// Changes what a tier's users may have, or adds a tier, whatever it was. It holds from the next question on.

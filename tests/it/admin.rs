@@ -1,5 +1,6 @@
 //! Running the system over REST: what admins change holds for the next cell, and is written down.
 
+mod rates;
 mod turns;
 mod users;
 

@@ -52,7 +52,7 @@ impl Workspace {
     /// # Errors
     /// The database's.
     pub async fn allowance(&self, user: UserId, environment: Option<EnvironmentId>) -> Result<Allowance, ServiceError> {
-        Ok(self.0.service.allowance_of(&self.0.database.grant(user, environment).await?))
+        self.0.service.allowance_of(&self.0.database.grant(user, environment).await?)
     }
 
     /// Renders a document in an environment: the one that the request names, or else its front matter. A document that

@@ -64,6 +64,12 @@ impl Builder {
         self
     }
 
+    /// What holds for every request.
+    pub fn http(mut self, http: HttpConfig) -> Self {
+        self.http = http;
+        self
+    }
+
     /// The largest body.
     pub fn body_limit_bytes(mut self, bytes: usize) -> Self {
         self.http.body_limit_bytes = bytes;
