@@ -7,6 +7,7 @@
 //! A handler extracts, calls one function of the service, and answers; [`error`] is the only map from what can go
 //! wrong to a status.
 
+pub mod access;
 mod account;
 mod admin;
 mod document_files;
@@ -24,6 +25,7 @@ mod health;
 mod jobs;
 mod kernels;
 mod layers;
+mod login;
 mod metrics;
 mod openapi;
 mod packages;
@@ -35,11 +37,12 @@ mod schedules;
 mod server;
 mod sse;
 mod state;
+mod users;
 mod watch;
 mod ws;
 
-use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -110,6 +113,12 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(jobs::events))
         .routes(routes!(ws::connect))
         .routes(routes!(account::me))
+        .routes(routes!(login::login))
+        .routes(routes!(login::callback))
+        .routes(routes!(login::logout))
+        .routes(routes!(users::show, users::update, users::delete))
+        .routes(routes!(users::settings, users::update_settings))
+        .routes(routes!(users::export))
         .routes(routes!(account::keys, account::create_key))
         .routes(routes!(account::revoke_key))
         .routes(routes!(admin::users, account::create_user))
@@ -134,7 +143,9 @@ fn router(app: App) -> Router {
         .route_layer(from_fn_with_state(app.clone(), guard::authenticate))
         .route_layer(from_fn_with_state(app.clone(), rates::by_address))
         .fallback(error::not_found);
-    around(routes.with_state(app))
+    let host = app.accounts().policy().public_url.clone().map(guard::PublicUrl);
+    // Outside of what is around the routes, which asks for it.
+    around(routes.with_state(app)).layer(Extension(host))
 }
 
 /// What every request goes through, around any routes.

@@ -3,6 +3,7 @@
 //! Each concern is one small struct of optional [`Settings`], which the command line, the environment and the file
 //! fill alike; its fields' documentation is also what `pymd serve --help` shows. [`Config`] is what they come to.
 
+mod auth;
 mod executions;
 mod executor;
 mod http;
@@ -20,6 +21,7 @@ mod token;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use auth::{AuthSettings, ClientSecret};
 pub use executions::ExecutionSettings;
 pub use executor::{ExecutorConfig, ExecutorSettings};
 pub use http::{HttpConfig, HttpSettings};
@@ -35,7 +37,7 @@ pub use token::{AdminToken, BadToken, TokenError, TokenText};
 
 use url::Url;
 
-use crate::domain::{ExecutionPolicy, JobPolicy, KernelPolicy, Limits, RenderPolicy};
+use crate::domain::{AuthPolicy, ExecutionPolicy, JobPolicy, KernelPolicy, Limits, RenderPolicy};
 
 /// Bytes of copies of a bucket's objects.
 const DEFAULT_OBJECT_COPIES_BYTES: u64 = 10 << 30;
@@ -63,6 +65,8 @@ pub struct Config {
     pub index_urls: Vec<Url>,
     /// Servers that indexes may lead to though they lie in a private network.
     pub index_trusted_hosts: Vec<String>,
+    /// How people get in.
+    pub auth: AuthPolicy,
     /// What an execution may use that is no user's: of a command.
     pub limits: Limits,
     /// What no user's execution goes beyond, whatever the tier says.
@@ -170,6 +174,7 @@ impl Config {
             object_copies_bytes: settings.object_copies_bytes.unwrap_or(DEFAULT_OBJECT_COPIES_BYTES),
             index_urls: index_urls(settings.index_url.as_deref().unwrap_or(DEFAULT_INDEX_URL))?,
             index_trusted_hosts: words(settings.index_trusted_hosts.as_deref().unwrap_or_default()),
+            auth: settings.auth.resolve()?,
             limits: Limits::default().with(&limits),
             ceiling: Limits::highest().with(&limits),
             executor: settings.executor.resolve()?,

@@ -9,6 +9,7 @@ mod document;
 mod environment;
 mod execution;
 mod id;
+mod identity;
 mod install;
 mod job;
 mod kernel;
@@ -20,6 +21,7 @@ mod page;
 mod publication;
 mod render;
 mod schedule;
+mod settings;
 mod text_enum;
 mod tier;
 mod user;
@@ -42,6 +44,7 @@ pub use execution::{
 pub use id::{
     BadId, CheckpointId, DocumentId, EnvironmentId, ExecutionId, JobId, KernelId, KeyId, ScheduleId, SegmentId, UserId,
 };
+pub use identity::{AuthPolicy, Identity, Means, Principal, Profile, ProviderPolicy, Scope, Scopes, SigningAlgorithm};
 pub use install::{ColdModule, FailedReport, InstallEvent, InstallReport, InstalledReport, WarmReport};
 pub use job::{Job, JobEnd, JobEvent, JobPolicy, JobState};
 pub use kernel::{
@@ -59,6 +62,7 @@ pub use page::{BadPage, Page, PageRequest};
 pub use publication::{BadPublicToken, LastRender, PublicToken, Publication};
 pub use render::{RenderPolicy, RenderSegment};
 pub use schedule::{BadCronExpression, BadTimeZone, CronExpression, Schedule, TimeZoneName};
+pub use settings::{BadSetting, EditorSettings, KeyMap, RenderSettings, Theme, UserSettings};
 pub use text_enum::UnknownWord;
 pub use tier::{Grant, Overrides, QuotaExceeded, QuotaKind, Quotas, Tier, TierError, TierInUse, Traffic};
 pub use user::{ApiKey, Role, User, UserAs, UserFilter};

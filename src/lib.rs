@@ -14,11 +14,13 @@
 //! - [`browser`]: pages to PDF, by Chromium
 //! - [`packages`]: where packages come from, which go together, how they lie on the disk
 //! - [`store`]: everything that is kept; [`jobs`]: work that goes on when nobody waits for it
+//! - [`auth`]: who comes with a token of an identity provider
 //! - [`service`]: the use cases
 //! - [`api`], [`web`]: HTTP
 //! - [`cli`], [`config`], [`telemetry`], [`metrics`]: the process around it
 
 pub mod api;
+pub mod auth;
 pub mod backend;
 pub mod browser;
 pub mod cli;

@@ -10,6 +10,7 @@ mod executions;
 pub mod feeds;
 pub mod install;
 mod kernels;
+mod logins;
 pub mod prepare;
 mod printing;
 mod render;
@@ -32,6 +33,7 @@ pub use execute::{ExecuteRequest, RequestFile};
 pub use executions::{ExecutionDetail, Executions, Origin, RecordedCell, Recording, RecordingStats, Running, Told};
 pub use feeds::{Position, Start, TooSlow};
 pub use kernels::{At, CreateKernel, ExecuteCell, ForkKernel, Kernels, RestoreKernel};
+pub use logins::{LoginAnswer, LoginEnd, LoginError, LoginStart};
 use render::off_the_server_threads;
 pub use render::{
     Attached, CellStatus, CellSummary, Layout, Loaded, Ran, RenderContext, RenderEvent, RenderFormat, RenderReport,

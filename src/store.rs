@@ -4,7 +4,7 @@
 //! it returns, what it did is there for good; when it fails or its future is dropped, nothing of it is.
 //!
 //! ```text
-//! users ─┬─ api_keys            tiers: what users may have
+//! users ─┬─ api_keys, identities, sessions      tiers: what users may have
 //!        ├─ documents ─┬─ document_versions, document_tags, document_search
 //!        │             └─ document_files, document_renders ─── objects; document_publications
 //!        ├─ environments ── environment_packages
@@ -22,15 +22,18 @@ mod documents;
 mod environments;
 mod error;
 mod executions;
+mod identities;
 mod jobs;
 mod kernels;
 mod keys;
 mod migrations;
 mod objects;
+mod profiles;
 mod renders;
 mod rows;
 mod schedules;
 mod servers;
+mod sessions;
 mod tiers;
 mod transaction;
 mod url;
@@ -49,7 +52,9 @@ pub use jobs::{Expired, JobError, JobObject, Lease, LeaseLost, NewJob};
 pub use kernels::{Asked, KernelError, KernelSave, KernelSaved, KernelTake, NewKernel, Reach};
 pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};
 pub use objects::{ObjectError, ObjectInfo, Objects};
+pub use profiles::DeleteUserError;
 pub use renders::{CellToKeep, KeepError, KnownCell, KnownCells};
 pub use schedules::{Fired, NewSchedule, ScheduleError};
 pub use servers::Server;
+pub use sessions::Session;
 pub use users::{NewUser, UserChange};

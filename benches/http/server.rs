@@ -6,11 +6,13 @@ use std::time::Duration;
 use pymd::api::{self, App};
 use pymd::backend::wasm::SandboxConfig;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
-use pymd::domain::{ExecutionPolicy, JobPolicy, KernelPolicy, Tier, Traffic};
+use pymd::domain::{AuthPolicy, ExecutionPolicy, JobPolicy, KernelPolicy, Tier, Traffic};
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
 use pymd::service::prepare::{PrepareRequest, prepare};
-use pymd::service::{CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts};
+use pymd::service::{
+    Accounts, CreateEnvironment, Service, ServiceConfig, UpdateEnvironment, Workspace, WorkspaceParts,
+};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -86,7 +88,8 @@ impl Server {
             data_dir: directory.path().to_owned(),
             cache_dir: config.cache_dir.clone(),
         })?;
-        let app = App::new(workspace.clone(), token.clone(), http, Metrics::install()?);
+        let accounts = Accounts::new(workspace.database().clone(), AuthPolicy::default())?;
+        let app = App::new(workspace.clone(), accounts, token.clone(), http, Metrics::install()?);
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
         let (address, shutdown) = (listener.local_addr()?, CancellationToken::new());
         let serving = runtime.spawn(api::serve(app, listener, shutdown.clone()));

@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::Problems;
-use super::extract::{AdminOnly, ApiJson, ApiPath, Caller};
+use super::extract::{ApiJson, ApiPath, Caller, Who};
 use super::{ApiError, App};
-use crate::domain::{ApiKey, KeyId, User};
+use crate::domain::{ApiKey, KeyId, Means, Principal, Scope, Scopes, User};
 use crate::service::{CreateKey, CreateUser, CreatedKey, CreatedUser};
 
 /// API keys.
@@ -19,11 +20,27 @@ pub struct KeyList {
     pub api_keys: Vec<ApiKey>,
 }
 
+/// Who you are, and what you may do with what you came with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Me {
+    /// Who.
+    #[serde(flatten)]
+    pub user: User,
+    /// With what you came.
+    pub means: Means,
+    /// What that may be used for.
+    #[schema(value_type = Vec<Scope>)]
+    pub scopes: Scopes,
+    /// When it ends.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Who you are.
 #[utoipa::path(get, path = "/api/v1/auth/me", tag = "accounts", responses(
-    (status = 200, description = "The caller", body = User), Problems))]
-pub async fn me(Caller(user): Caller) -> Json<User> {
-    Json(user)
+    (status = 200, description = "The caller", body = Me), Problems))]
+pub async fn me(Who(Principal { user, means, scopes, expires_at }): Who) -> Json<Me> {
+    Json(Me { user, means, scopes, expires_at })
 }
 
 /// Your API keys; their texts are shown only when they are made.
@@ -38,10 +55,10 @@ pub async fn keys(State(app): State<App>, Caller(user): Caller) -> Result<Json<K
     (status = 201, description = "The key, with its text for the only time", body = CreatedKey), Problems))]
 pub async fn create_key(
     State(app): State<App>,
-    Caller(user): Caller,
+    Who(maker): Who,
     ApiJson(request): ApiJson<CreateKey>,
 ) -> Result<(StatusCode, Json<CreatedKey>), ApiError> {
-    Ok((StatusCode::CREATED, Json(app.accounts().create_key(&user, request).await?)))
+    Ok((StatusCode::CREATED, Json(app.accounts().create_key(&maker, request).await?)))
 }
 
 /// Revoke an API key.
@@ -61,7 +78,6 @@ pub async fn revoke_key(
     (status = 201, description = "The user, with their key for the only time", body = CreatedUser), Problems))]
 pub async fn create_user(
     State(app): State<App>,
-    AdminOnly: AdminOnly,
     ApiJson(request): ApiJson<CreateUser>,
 ) -> Result<(StatusCode, Json<CreatedUser>), ApiError> {
     Ok((StatusCode::CREATED, Json(app.accounts().create_user(request).await?)))

@@ -167,7 +167,6 @@ pub async fn tier(
     request_body = ChangeTier, responses((status = 200, description = "The tier as it is now", body = TierView), Problems))]
 pub async fn change_tier(
     State(app): State<App>,
-    AdminOnly: AdminOnly,
     Caller(user): Caller,
     request: RequestId,
     IfMatch(expected): IfMatch,

@@ -1,6 +1,7 @@
 //! What a caller is told when something is wrong: RFC 9457 problems. The only map from our errors to HTTP.
 
 use std::any::Any;
+use std::fmt;
 
 use axum::extract::OriginalUri;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::request_id::RequestId;
+use crate::domain::Scope;
 use crate::service::ServiceError;
 
 /// The media type of a problem.
@@ -19,6 +21,8 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 const PREPARING_RETRY_S: u64 = 2;
 /// Seconds after which to ask again for files.
 const OBJECTS_RETRY_S: u64 = 10;
+/// Seconds after which to ask again for the identity provider.
+const PROVIDER_RETRY_S: u64 = 5;
 
 /// A problem as the caller sees it (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -50,11 +54,35 @@ pub struct ApiError {
     detail: String,
     field: Option<String>,
     retry_after_s: Option<u64>,
+    /// What the header `WWW-Authenticate` says.
+    challenge: Option<Challenge>,
+}
+
+/// What the header `WWW-Authenticate` says (RFC 6750).
+#[derive(Debug, Clone, Copy)]
+enum Challenge {
+    /// Come with a token.
+    Token,
+    /// Come with another one.
+    InvalidToken,
+    /// Come with one that may be used for this.
+    Scope(Scope),
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer realm=\"pymd\"")?;
+        match self {
+            Self::Token => Ok(()),
+            Self::InvalidToken => f.write_str(", error=\"invalid_token\""),
+            Self::Scope(scope) => write!(f, ", error=\"insufficient_scope\", scope=\"{scope}\""),
+        }
+    }
 }
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, title, detail: detail.into(), field: None, retry_after_s: None }
+        Self { status, code, title, detail: detail.into(), field: None, retry_after_s: None, challenge: None }
     }
 
     /// The body is no JSON.
@@ -92,9 +120,46 @@ impl ApiError {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", title, detail)
     }
 
-    /// There is no token, or a wrong one.
+    /// There is no token.
     pub(super) fn unauthorized(detail: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed", detail)
+        let challenge = Some(Challenge::Token);
+        Self { challenge, ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed", detail) }
+    }
+
+    /// There is a token that is not accepted.
+    pub(super) fn invalid_token(detail: &str) -> Self {
+        let challenge = Some(Challenge::InvalidToken);
+        Self { challenge, ..Self::unauthorized(detail) }
+    }
+
+    /// The token may not be used for this.
+    pub(super) fn insufficient_scope(scope: Scope) -> Self {
+        let detail = format!("What you came with may not be used for this: it lacks the scope `{scope}`.");
+        let challenge = Some(Challenge::Scope(scope));
+        let title = "The credential may not be used for this";
+        Self { challenge, ..Self::new(StatusCode::FORBIDDEN, "insufficient_scope", title, detail) }
+    }
+
+    /// A login did not come to its end.
+    pub(super) fn login_failed(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "login_failed", "You are not logged in", detail)
+    }
+
+    /// The identity provider does not answer.
+    pub(super) fn no_provider() -> Self {
+        let detail = "The identity provider does not answer, so its tokens cannot be checked; try again in a moment.";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self {
+            retry_after_s: Some(PROVIDER_RETRY_S),
+            ..Self::new(status, "identity_unavailable", "The identity provider does not answer", detail)
+        }
+    }
+
+    /// The route has no such method.
+    pub(super) fn method_not_allowed(method: &Method) -> Self {
+        let detail = format!("This route has no method {method}; the header `Allow` lists those that it has.");
+        let title = "The route has no such method";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", title, detail)
     }
 
     /// The caller is no admin.
@@ -127,7 +192,8 @@ impl ApiError {
 
     /// The request was sent to another server's name.
     pub(super) fn bad_host() -> Self {
-        let detail = "The server answers only to localhost, 127.0.0.1 and [::1]; use one of them in the address.";
+        let detail = "The server answers only to localhost, 127.0.0.1, [::1] and its public name where it has one; use \
+                      one of them in the address.";
         Self::new(StatusCode::MISDIRECTED_REQUEST, "bad_host", "The server has another name", detail)
     }
 
@@ -258,8 +324,9 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"pymd\""));
+        if let Some(challenge) = self.challenge.and_then(|challenge| HeaderValue::from_str(&challenge.to_string()).ok())
+        {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response.extensions_mut().insert(self);
         response
@@ -283,8 +350,7 @@ pub(super) async fn not_found(method: Method, OriginalUri(uri): OriginalUri) -> 
 
 /// Answers for a route's other methods; the router adds `Allow`.
 pub(super) async fn method_not_allowed(method: Method) -> ApiError {
-    let detail = format!("This route has no method {method}; the header `Allow` lists those that it has.");
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The route has no such method", detail)
+    ApiError::method_not_allowed(&method)
 }
 
 /// Answers for a handler that panicked. The panic itself is in the log, in the span of the request's id.
@@ -320,7 +386,7 @@ pub(super) enum Problems {
     /// There is no token, or a wrong one
     #[response(status = 401, content_type = "application/problem+json")]
     Unauthorized(ProblemDetails),
-    /// The caller may not do this, or the session cookie came with a request of another site
+    /// The caller may not do this, their credential may not be used for it, or the session cookie came with a request of another site
     #[response(status = 403, content_type = "application/problem+json")]
     CrossOrigin(ProblemDetails),
     /// There is no such thing, or the caller may not see it
@@ -347,7 +413,8 @@ pub(super) enum Problems {
     /// The package index does not answer as it should
     #[response(status = 502, content_type = "application/problem+json")]
     BadIndex(ProblemDetails),
-    /// The runtime is still being prepared (`Retry-After` says when to ask again) or could not be
+    /// The runtime is still being prepared (`Retry-After` says when to ask again) or could not be; or the identity
+    /// provider does not answer
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(ProblemDetails),
 }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{ApiError, App};
-use crate::domain::{PageRequest, Role, User};
+use crate::domain::{PageRequest, Principal, Role, Scope, User};
 
 /// A body arrives in this time or not at all.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
@@ -129,21 +129,34 @@ pub struct Caller(pub User);
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let user = parts.extensions.get::<User>().cloned();
-        user.map(Self).ok_or_else(|| ApiError::unauthorized("Nobody is known to ask."))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Who(principal) = Who::from_request_parts(parts, state).await?;
+        Ok(Self(principal.user))
     }
 }
 
-/// Only admins come through.
+/// Who asks, and what they may do this time.
+pub struct Who(pub Principal);
+
+impl<S: Sync> FromRequestParts<S> for Who {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let principal = parts.extensions.get::<Principal>().cloned();
+        principal.map(Self).ok_or_else(|| ApiError::unauthorized("Nobody is known to ask."))
+    }
+}
+
+/// Only admins come through. The table of routes says so already; what is worst if it is wrong says it twice.
 pub struct AdminOnly;
 
 impl<S: Sync> FromRequestParts<S> for AdminOnly {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Caller(user) = Caller::from_request_parts(parts, state).await?;
-        if user.role == Role::Admin { Ok(Self) } else { Err(ApiError::admins_only()) }
+        let Who(principal) = Who::from_request_parts(parts, state).await?;
+        let is_admin = principal.user.role == Role::Admin && principal.scopes.has(Scope::Admin);
+        if is_admin { Ok(Self) } else { Err(ApiError::admins_only()) }
     }
 }
 

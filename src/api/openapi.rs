@@ -45,10 +45,13 @@ impl Modify for Schemes {
         let components = document.components.get_or_insert_default();
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("The server's token, or an API key"))
+            .description(Some("The server's token, an API key, or an access token of the identity provider"))
             .build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let cookie = ApiKeyValue::with_description("pymd_session_PORT", "Set by opening a page with `?token=TOKEN`");
+        let cookie = ApiKeyValue::with_description(
+            "pymd_session_PORT",
+            "Set by opening a page with `?token=TOKEN`; a login sets `pymd_user_PORT`, behind TLS `__Host-pymd_user`",
+        );
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     }
 }

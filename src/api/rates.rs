@@ -15,7 +15,7 @@ use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 
 use super::{ApiError, App};
 use crate::config::HttpConfig;
-use crate::domain::{Traffic, User, UserId};
+use crate::domain::{Principal, Traffic, User, UserId};
 
 /// A tier's rates are asked for again after so long.
 const TRUSTED: Duration = Duration::from_secs(2);
@@ -153,7 +153,7 @@ pub async fn by_address(State(app): State<App>, request: Request, next: Next) ->
 
 /// Lets a request through that does not come too fast from its user, where the guard has found one.
 pub async fn by_user(State(app): State<App>, request: Request, next: Next) -> Response {
-    let user = request.extensions().get::<User>().cloned();
+    let user = request.extensions().get::<Principal>().map(|principal| principal.user.clone());
     if let Some(user) = user
         && let Err(error) = app.rates().from_user(&app, &user).await
     {

@@ -32,10 +32,15 @@ struct Inner {
 }
 
 impl App {
-    /// A server for `workspace`, whose first admin has `token`.
-    pub fn new(workspace: Workspace, token: AdminToken, http: HttpConfig, metrics: Metrics) -> Self {
+    /// A server for `workspace` and who has an account, whose first admin has `token`.
+    pub fn new(
+        workspace: Workspace,
+        accounts: Accounts,
+        token: AdminToken,
+        http: HttpConfig,
+        metrics: Metrics,
+    ) -> Self {
         let (draining, ended) = (CancellationToken::new(), CancellationToken::new());
-        let accounts = Accounts::new(workspace.database().clone());
         workspace.executions().tell(cell_ended);
         let connections = Shares::new(MAX_CONNECTIONS);
         let rates = Rates::new(&http);

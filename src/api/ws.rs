@@ -17,6 +17,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_
 use axum::response::Response;
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 use super::error::Problems;
 use super::extract::Caller;
@@ -38,6 +39,9 @@ const ONE_MORE_EVERY: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection with nothing to say says so, which finds clients that are gone.
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// So often is asked whether the client is still let in: with what is remembered of that, one who was shut out is gone
+/// within five seconds.
+const CHECKED_EVERY: Duration = Duration::from_secs(2);
 
 /// Told to one whose key was revoked, or who was shut out.
 const VOID: (u16, &str) = (close_code::POLICY, "the token is not accepted any more");
@@ -80,6 +84,8 @@ async fn converse(app: App, user: UserId, credential: Credential, socket: WebSoc
     let mut allowance = Allowance { left: MAX_AT_ONCE, since: Instant::now() };
     let mut ping = tokio::time::interval(PING_EVERY);
     ping.reset();
+    let mut check = tokio::time::interval(CHECKED_EVERY);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let goodbye = loop {
         // What was made room for is held until it is sent.
         let mut sent = None;
@@ -96,12 +102,13 @@ async fn converse(app: App, user: UserId, credential: Credential, socket: WebSoc
             Some(next) = waiting.recv() => conversation.pass(sent.insert(next)),
             // Those that have ended are forgotten.
             Some(_) = conversation.tasks.join_next() => continue,
-            _ = ping.tick() => {
+            _ = check.tick() => {
                 if credential.is_void(&app).await {
                     break Some(VOID);
                 }
-                Some(Message::Ping(Vec::new().into()))
+                continue;
             }
+            _ = ping.tick() => Some(Message::Ping(Vec::new().into())),
         };
         let Some(message) = message else { continue };
         match tokio::time::timeout(PATIENCE, out.send(message)).await {

@@ -19,7 +19,7 @@ use crate::config::{AdminToken, Config, Settings};
 use crate::jobs::Runner;
 use crate::metrics::Metrics;
 use crate::service::prepare::{PrepareRequest, prepare};
-use crate::service::{Clock, Workspace, WorkspaceParts};
+use crate::service::{Accounts, Clock, Workspace, WorkspaceParts};
 use crate::store::{Database, DatabaseOptions};
 use crate::telemetry;
 
@@ -81,7 +81,8 @@ pub async fn run(args: ServeArgs) -> Result<u8, Failure> {
         cache_dir: config.cache_dir.clone(),
         jobs: config.jobs,
     })?;
-    let app = App::new(workspace.clone(), token.clone(), config.http, Metrics::install()?);
+    let accounts = Accounts::new(workspace.database().clone(), config.auth.clone()).map_err(Failure::usage)?;
+    let app = App::new(workspace.clone(), accounts, token.clone(), config.http, Metrics::install()?);
     let listen = config.listen()?;
     let cannot_listen = |error: io::Error| Failure::usage(format!("cannot listen on {listen}: {error}"));
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;

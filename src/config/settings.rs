@@ -8,8 +8,8 @@ use clap::{CommandFactory as _, Parser as _};
 use serde::Deserialize;
 
 use super::{
-    ConfigError, ExecutionSettings, ExecutorSettings, HttpSettings, JobSettings, KernelSettings, LimitSettings,
-    ListenAddr, LogSettings, PdfSettings, RenderSettings, TokenText,
+    AuthSettings, ConfigError, ExecutionSettings, ExecutorSettings, HttpSettings, JobSettings, KernelSettings,
+    LimitSettings, ListenAddr, LogSettings, PdfSettings, RenderSettings, TokenText,
 };
 
 /// `self` where it says something, else `below`, field by field.
@@ -63,6 +63,9 @@ pub struct Settings {
     /// The bearer token. Prefer the variable: others see command lines [default: made at first start]
     #[arg(long, value_name = "TOKEN", env = "PYMD_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<TokenText>,
+    /// `[auth]`: who is let in besides those with API keys.
+    #[command(flatten)]
+    pub auth: AuthSettings,
     /// `[limits]`: what an execution may use.
     #[command(flatten)]
     pub limits: LimitSettings,
@@ -116,6 +119,7 @@ impl Settings {
             index_url: self.index_url.or(self.pip_index_url.filter(|url| !url.is_empty())).or(below.index_url),
             pip_index_url: below.pip_index_url,
             admin_token: self.admin_token.or(below.admin_token),
+            auth: self.auth.or(below.auth),
             limits: self.limits.or(below.limits),
             executor: self.executor.or(below.executor),
             executions: self.executions.or(below.executions),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::text_enum::text_enum;
-use super::{KeyId, Overrides, UserId};
+use super::{KeyId, Overrides, Scopes, UserId};
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, utoipa::ToSchema)]
@@ -27,6 +27,8 @@ pub struct User {
     pub name: String,
     /// Where mail reaches them; not checked.
     pub email: Option<String>,
+    /// The URL of a picture of them; not checked.
+    pub picture: Option<String>,
     /// What they may do.
     pub role: Role,
     /// Name of the tier, which says how much they may have.
@@ -71,6 +73,9 @@ pub struct ApiKey {
     pub name: String,
     /// The text's beginning, to know it by.
     pub prefix: String,
+    /// What it may be used for, as far as its owner's role allows it.
+    #[schema(value_type = Vec<super::Scope>)]
+    pub scopes: Scopes,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,

@@ -9,7 +9,8 @@ use crate::domain::{LimitError, QuotaExceeded, QuotaKind};
 use crate::packages::generation::GenerationError;
 use crate::packages::resolver::ResolveError;
 use crate::store::{
-    CreateKeyError, DocumentError, EnvironmentError, JobError, KernelError, ObjectError, ScheduleError, StoreError,
+    CreateKeyError, DeleteUserError, DocumentError, EnvironmentError, JobError, KernelError, ObjectError,
+    ScheduleError, StoreError,
 };
 
 /// Why a request was not done.
@@ -156,6 +157,17 @@ impl From<CreateKeyError> for ServiceError {
         match error {
             CreateKeyError::TooMany { .. } => Self::Conflict { message: error.to_string() },
             CreateKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteUserError> for ServiceError {
+    fn from(error: DeleteUserError) -> Self {
+        match error {
+            DeleteUserError::Store(error) => error.into(),
+            error @ (DeleteUserError::Bootstrap | DeleteUserError::LastAdmin) => {
+                Self::Conflict { message: error.to_string() }
+            }
         }
     }
 }

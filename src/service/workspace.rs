@@ -23,6 +23,7 @@ mod run;
 mod schedules;
 mod sweep;
 mod templates;
+mod users;
 mod watch;
 
 use std::path::PathBuf;

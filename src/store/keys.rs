@@ -19,7 +19,7 @@ use super::rows::{Columns as _, clean, micros, now};
 use super::tiers::lock_user;
 use super::transaction::Lock;
 use super::users::{NewUser, columns as user_columns, found, insert_user, read_user};
-use crate::domain::{ApiKey, KeyId, Role, User, UserId};
+use crate::domain::{ApiKey, KeyId, Role, Scopes, User, UserId};
 
 /// What a key's text begins with: leaked keys are found by it.
 const PREFIX: &str = "pymd_";
@@ -69,6 +69,8 @@ impl KeyText {
 pub struct NewKey {
     /// What its owner calls it.
     pub name: String,
+    /// What it may be used for, as far as the owner's role allows it.
+    pub scopes: Scopes,
     /// From when on it is not accepted.
     pub expires_at: Option<Timestamp>,
 }
@@ -80,6 +82,10 @@ pub struct Authenticated {
     pub user: User,
     /// The key.
     pub key: KeyId,
+    /// What the key may be used for, as far as the user's role allows it.
+    pub scopes: Scopes,
+    /// From when on it is not accepted.
+    pub expires_at: Option<Timestamp>,
     /// Whether it is the key of the one who runs the server.
     pub is_bootstrap: bool,
 }
@@ -123,6 +129,7 @@ impl Database {
             id: KeyId::new(),
             name: clean(&new.name, MAX_NAME_BYTES),
             prefix: text.prefix(),
+            scopes: new.scopes,
             created_at: now(),
             last_used_at: None,
             expires_at: new.expires_at,
@@ -138,12 +145,12 @@ impl Database {
             return Err(CreateKeyError::TooMany { live });
         }
         let insert = sqlx::query(
-            "INSERT INTO api_keys (id, user_id, name, prefix, hash, created_at, expires_at)
-            SELECT $1, id, $3, $4, $5, $6, $7 FROM users WHERE id = $2",
+            "INSERT INTO api_keys (id, user_id, name, prefix, hash, created_at, expires_at, scopes)
+            SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2",
         );
         let insert = insert.bind(key.id.to_string()).bind(user.to_string()).bind(key.name.clone());
         let insert = insert.bind(key.prefix.clone()).bind(hash(&text.0));
-        let insert = insert.bind(micros(key.created_at)).bind(key.expires_at.map(micros));
+        let insert = insert.bind(micros(key.created_at)).bind(key.expires_at.map(micros)).bind(key.scopes.to_string());
         let inserted = insert.execute(write.on()).await.map_err(StoreError::from)?.rows_affected();
         found("user", inserted)?;
         write.commit().await?;
@@ -156,7 +163,7 @@ impl Database {
     /// The database's.
     pub async fn keys(&self, user: UserId) -> Result<Vec<ApiKey>, StoreError> {
         let rows = sqlx::query(
-            "SELECT id, name, prefix, created_at, last_used_at, expires_at, revoked_at FROM api_keys
+            "SELECT id, name, prefix, scopes, created_at, last_used_at, expires_at, revoked_at FROM api_keys
             WHERE user_id = $1 AND is_bootstrap = 0 ORDER BY created_at, id",
         );
         let rows = rows.bind(user.to_string()).fetch_all(self.pool()).await?;
@@ -187,7 +194,7 @@ impl Database {
             return Err(AuthenticateError::Unknown);
         }
         let row = sqlx::query(concat!(
-            "SELECT k.id AS key_id, k.is_bootstrap, k.last_used_at, ",
+            "SELECT k.id AS key_id, k.is_bootstrap, k.scopes, k.expires_at, k.last_used_at, ",
             user_columns!(),
             " FROM api_keys k JOIN users u ON u.id = k.user_id
                 WHERE k.hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)",
@@ -203,7 +210,9 @@ impl Database {
         if let Err(error) = self.touch_key(key, row.maybe_time("last_used_at")?, now).await {
             tracing::warn!(%key, %error, "cannot note that the API key was used");
         }
-        Ok(Authenticated { user, key, is_bootstrap: row.flag("is_bootstrap")? })
+        let is_bootstrap = row.flag("is_bootstrap")?;
+        let scopes = if is_bootstrap { Scopes::of(Role::Admin) } else { row.parsed("scopes")? };
+        Ok(Authenticated { scopes, expires_at: row.maybe_time("expires_at")?, user, key, is_bootstrap })
     }
 
     async fn touch_key(&self, key: KeyId, last: Option<Timestamp>, now: Timestamp) -> Result<(), StoreError> {
@@ -287,7 +296,7 @@ pub(super) fn is_stale(last: Option<Timestamp>, now: Timestamp) -> bool {
     last.is_none_or(|last| now.duration_since(last) >= TOUCH_EVERY)
 }
 
-fn hash(text: &str) -> String {
+pub(super) fn hash(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }
 
@@ -296,6 +305,7 @@ fn read_key(row: &AnyRow) -> Result<ApiKey, StoreError> {
         id: row.parsed("id")?,
         name: row.text("name")?,
         prefix: row.text("prefix")?,
+        scopes: row.parsed("scopes")?,
         created_at: row.time("created_at")?,
         last_used_at: row.maybe_time("last_used_at")?,
         expires_at: row.maybe_time("expires_at")?,

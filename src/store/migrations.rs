@@ -30,6 +30,9 @@ const MIGRATIONS: &[(&str, &str)] = migrations![
     "0009_renders",
     "0010_tiers",
     "0011_render_times",
+    "0012_identity",
+    "0013_sessions",
+    "0014_profiles",
 ];
 
 impl Database {

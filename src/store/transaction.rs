@@ -26,6 +26,8 @@ pub(super) enum Lock {
     FirstAdmin,
     /// Putting jobs of lost servers back in the queue.
     Leases,
+    /// Making the user whom an identity provider names.
+    Identities,
 }
 
 impl Database {

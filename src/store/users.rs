@@ -15,7 +15,7 @@ use crate::domain::{Actor, Overrides, Page, PageRequest, Role, User, UserAs, Use
 /// The columns that [`read_user`] reads, of the table `users u`.
 macro_rules! columns {
     () => {
-        "u.id AS user_id, u.name AS user_name, u.email, u.role, u.tier, u.created_at AS user_created_at, u.suspended_at"
+        "u.id AS user_id, u.name AS user_name, u.email, u.picture, u.role, u.tier, u.created_at AS user_created_at, u.suspended_at"
     };
 }
 pub(super) use columns;
@@ -192,6 +192,7 @@ pub(super) async fn insert_user(write: &mut Write, new: &NewUser) -> Result<User
         id: UserId::new(),
         name: clean(&new.name, MAX_TEXT_BYTES),
         email: new.email.as_ref().map(|email| clean(email, MAX_TEXT_BYTES)),
+        picture: None,
         role: new.role,
         tier: new.tier.clone(),
         created_at: now(),
@@ -219,6 +220,7 @@ pub(super) fn read_user(row: &AnyRow) -> Result<User, StoreError> {
         id: row.parsed("user_id")?,
         name: row.text("user_name")?,
         email: row.maybe_text("email")?,
+        picture: row.maybe_text("picture")?,
         role: row.parsed("role")?,
         tier: row.text("tier")?,
         created_at: row.time("user_created_at")?,

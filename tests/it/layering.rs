@@ -4,24 +4,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, and what of ours each may name besides itself.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("document", &["domain"]),
     ("backend", &["domain"]),
+    ("auth", &["domain"]),
     ("browser", &[]),
     ("config", &["domain"]),
     ("packages", &["domain"]),
     ("store", &["domain"]),
     ("jobs", &["domain", "store"]),
-    ("service", &["backend", "browser", "document", "domain", "jobs", "packages", "store"]),
+    ("service", &["auth", "backend", "browser", "document", "domain", "jobs", "packages", "store"]),
     ("metrics", &["domain", "service"]),
     ("telemetry", &["config"]),
-    ("api", &["backend", "config", "domain", "jobs", "metrics", "service", "web"]),
+    ("api", &["auth", "backend", "config", "domain", "jobs", "metrics", "service", "web"]),
     ("web", &["api"]),
     (
         "cli",
         &[
             "api",
+            "auth",
             "backend",
             "browser",
             "config",
@@ -45,8 +47,8 @@ const ONLY_IN: [(&str, &[&str]); 11] = [
     ("wasmtime", &["backend/wasm"]),
     // HTTP never reaches the engine itself: what `api` may use of `backend` is its queue of events.
     ("wasm", &["backend", "service", "cli", "domain/environment"]),
-    // Nothing but the runtime and packages is ever fetched.
-    ("reqwest", &["backend/wasm/runtime", "packages/index"]),
+    // Nothing but the runtime, packages and what an identity provider says is ever fetched.
+    ("reqwest", &["auth", "backend/wasm/runtime", "packages/index"]),
     ("clap", &["cli", "config", "main"]),
     ("std::process::Command", &[]),
     ("tokio::process", &["browser"]),

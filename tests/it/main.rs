@@ -11,6 +11,7 @@ mod environments;
 mod executions;
 mod fairness;
 mod guests;
+mod identity;
 mod incremental;
 mod jobs;
 mod kernel;

@@ -2,6 +2,7 @@
 
 mod app;
 pub mod browser;
+pub mod oidc;
 mod process;
 pub mod sandbox;
 

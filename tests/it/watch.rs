@@ -22,14 +22,14 @@ use crate::support::TestApp;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client that listens.
-struct Ear(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Ear(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Ear {
     async fn of(app: &TestApp) -> Self {
         Self::of_key(app, app.token()).await
     }
 
-    async fn of_key(app: &TestApp, key: &str) -> Self {
+    pub(crate) async fn of_key(app: &TestApp, key: &str) -> Self {
         let mut request = format!("ws://{}/api/v1/ws", app.host).into_client_request().unwrap();
         request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
         Self(tokio_tungstenite::connect_async(request).await.unwrap().0)
@@ -40,7 +40,7 @@ impl Ear {
     }
 
     /// The next message, or nothing where the server ended the connection.
-    async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("nothing came");
             match message?.ok()? {
@@ -58,7 +58,7 @@ impl Ear {
     }
 
     /// Subscribes, and answers how that begins.
-    async fn subscribe(&mut self, mut what: Value) -> Value {
+    pub(crate) async fn subscribe(&mut self, mut what: Value) -> Value {
         what["type"] = json!("subscribe");
         self.say(&what).await;
         self.hear().await

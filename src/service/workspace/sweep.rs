@@ -62,6 +62,7 @@ impl Workspace {
             let sandbox = sandbox.clone();
             off_the_server_threads(move || sandbox.evict_images(IMAGE_BYTES, IMAGE_AGE)).await??;
         }
+        self.sweep_users().await?;
         inner.executions.sweep(now).await?;
         let inner_sweep = Arc::clone(inner);
         off_the_server_threads(move || inner_sweep.printing.printer().sweep(GRACE)).await?;

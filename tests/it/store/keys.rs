@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use jiff::{Timestamp, ToSpan as _};
-use pymd::domain::{PageRequest, Role, UserId};
+use pymd::domain::{PageRequest, Role, Scopes, UserId};
 use pymd::store::{AuthenticateError, CreateKeyError, Database, NewKey, StoreError};
 
 use super::{at_once, new_user};
@@ -23,7 +23,7 @@ on_both_databases![
 ];
 
 fn key(name: &str) -> NewKey {
-    NewKey { name: name.to_owned(), expires_at: None }
+    NewKey { name: name.to_owned(), scopes: Scopes::of(Role::User), expires_at: None }
 }
 
 async fn refused(database: &Database, text: &str) {
@@ -80,10 +80,18 @@ async fn another_servers_admin_token_is_seen(at: TestDatabase) {
 async fn a_key_ends(at: TestDatabase) {
     let database = at.open().await;
     let user = new_user(&database).await;
-    let past = NewKey { name: "past".to_owned(), expires_at: Some(Timestamp::now() - 1.second()) };
+    let past = NewKey {
+        name: "past".to_owned(),
+        scopes: Scopes::of(Role::User),
+        expires_at: Some(Timestamp::now() - 1.second()),
+    };
     let (_, expired) = database.create_key(user.id, &past).await.unwrap();
     refused(&database, expired.expose()).await;
-    let later = NewKey { name: "later".to_owned(), expires_at: Some(Timestamp::now() + 1.hour()) };
+    let later = NewKey {
+        name: "later".to_owned(),
+        scopes: Scopes::of(Role::User),
+        expires_at: Some(Timestamp::now() + 1.hour()),
+    };
     let (later, text) = database.create_key(user.id, &later).await.unwrap();
     database.authenticate(text.expose()).await.unwrap();
 

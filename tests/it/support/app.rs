@@ -5,11 +5,11 @@ use std::time::Duration;
 use pymd::api::{App, serve};
 use pymd::browser::Printer;
 use pymd::config::{AdminToken, Config, HttpConfig, Settings};
-use pymd::domain::{ExecutionPolicy, JobPolicy, KernelPolicy, Limits};
+use pymd::domain::{AuthPolicy, ExecutionPolicy, JobPolicy, KernelPolicy, Limits};
 use pymd::jobs::Runner;
 use pymd::metrics::Metrics;
 use pymd::service::install::{InstallConfig, Installer};
-use pymd::service::{Clock, Service, ServiceConfig, Workspace, WorkspaceParts};
+use pymd::service::{Accounts, Clock, Service, ServiceConfig, Workspace, WorkspaceParts};
 use pymd::store::{Database, DatabaseOptions, Objects};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ pub struct Builder {
     executions: ExecutionPolicy,
     jobs: JobPolicy,
     printer: Printer,
+    auth: AuthPolicy,
 }
 
 impl Builder {
@@ -111,6 +112,12 @@ impl Builder {
         self
     }
 
+    /// Who is let in besides those with API keys.
+    pub fn auth(mut self, auth: AuthPolicy) -> Self {
+        self.auth = auth;
+        self
+    }
+
     /// Without a runtime.
     pub fn preparing(mut self) -> Self {
         self.ready = false;
@@ -153,7 +160,8 @@ impl Builder {
         .unwrap();
         let runner = self.ready.then(|| Runner::start(workspace.queue(), workspace.handlers(), "the test's server"));
         let clock = self.ready.then(|| workspace.start_clock());
-        let app = App::new(workspace.clone(), token, self.http, Metrics::install().unwrap());
+        let accounts = Accounts::new(workspace.database().clone(), self.auth).unwrap();
+        let app = App::new(workspace.clone(), accounts, token, self.http, Metrics::install().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
         let shutdown = CancellationToken::new();
@@ -204,6 +212,7 @@ impl TestApp {
             executions: ExecutionPolicy::default(),
             jobs: JobPolicy::default(),
             printer: Printer::default(),
+            auth: AuthPolicy::default(),
         }
     }
 
