@@ -68,14 +68,14 @@ impl Rates {
     }
 
     /// Counts a request from an address.
-    fn from_address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), ApiError> {
+    fn count_address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(limiter) = &self.addresses else { return Ok(()) };
         let Some(address) = client(peer, headers, self.trusted_proxies) else { return Ok(()) };
         limiter.check_key(&address).map_err(|until| self.too_fast(&until))
     }
 
     /// Counts a request of a user.
-    async fn from_user(&self, app: &App, user: &User) -> Result<(), ApiError> {
+    async fn count_user(&self, app: &App, user: &User) -> Result<(), ApiError> {
         let rate = self.rate_of(app, &user.tier).await;
         self.forget_some(&rate);
         rate.users.check_key(&user.id).map_err(|until| self.too_fast(&until))
@@ -145,7 +145,7 @@ fn network(address: IpAddr) -> IpAddr {
 /// Lets a request through that does not come too fast from its address.
 pub async fn by_address(State(app): State<App>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    match app.rates().from_address(peer, request.headers()) {
+    match app.rates().count_address(peer, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
@@ -155,7 +155,7 @@ pub async fn by_address(State(app): State<App>, request: Request, next: Next) ->
 pub async fn by_user(State(app): State<App>, request: Request, next: Next) -> Response {
     let user = request.extensions().get::<Principal>().map(|principal| principal.user.clone());
     if let Some(user) = user
-        && let Err(error) = app.rates().from_user(&app, &user).await
+        && let Err(error) = app.rates().count_user(&app, &user).await
     {
         return error.into_response();
     }
