@@ -17,16 +17,24 @@ use crate::limits::{cell, limits, within_ms};
 use crate::support::sandbox;
 use crate::support::sandbox::own_sandbox;
 
-/// A cell that sleeps has used little processor time and waits for none: others have the thread for themselves.
+/// A cell that sleeps has used little processor time and waits for none: others have the thread for themselves. Other
+/// programs on the machine can take from the one what the other would not have used: so the best of three.
 #[tokio::test]
 async fn a_sleeper_slows_nobody_down() {
     let sandbox = own_sandbox(SandboxConfig { threads: 1, ready_kernels: 0, ..SandboxConfig::default() }).await;
-    let alone = Running::start(&sandbox, "while True: pass", &within_ms(700)).await.end().await.fuel_used;
-    let sleeper = Running::start(&sandbox, "import time; time.sleep(60)", &limits()).await;
-    let beside = Running::start(&sandbox, "while True: pass", &within_ms(700)).await.end().await.fuel_used;
-    assert!(!sleeper.has_ended());
-    assert!(beside * 2 > alone, "{beside} of {alone}");
-    sleeper.cancel().await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let alone = Running::start(&sandbox, "while True: pass", &within_ms(700)).await.end().await.fuel_used;
+        let sleeper = Running::start(&sandbox, "import time; time.sleep(60)", &limits()).await;
+        let beside = Running::start(&sandbox, "while True: pass", &within_ms(700)).await.end().await.fuel_used;
+        assert!(!sleeper.has_ended());
+        sleeper.cancel().await;
+        if beside * 2 > alone {
+            return;
+        }
+        seen.push((beside, alone));
+    }
+    panic!("{seen:?}");
 }
 
 /// A cell of a tiny share that did much in one slice is held back, but not past its deadline.
