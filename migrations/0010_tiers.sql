@@ -17,6 +17,9 @@ ALTER TABLE environments ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
 -- What was asked for when a kernel was made: JSON. It has no more, whatever its owner's tier comes to allow.
 ALTER TABLE kernels ADD COLUMN asked_limits TEXT NOT NULL DEFAULT '{}';
 
+-- What all of a user's kernels take is counted from this alone.
+CREATE INDEX kernels_stored ON kernels (user_id, stored_bytes);
+
 -- What admins did, and what concerns who gets in. Nobody changes it.
 CREATE TABLE audit (
     id TEXT NOT NULL PRIMARY KEY,

@@ -49,7 +49,7 @@ pub use environments::{EnvironmentError, InstalledPackage, NewEnvironment, Switc
 pub use error::StoreError;
 pub use executions::{NewExecution, NewOutputs};
 pub use jobs::{Expired, JobError, JobObject, Lease, LeaseLost, NewJob};
-pub use kernels::{Asked, KernelError, KernelSave, KernelSaved, KernelTake, NewKernel, Reach};
+pub use kernels::{Asked, KernelError, KernelSave, KernelTake, NewKernel, Reach};
 pub use keys::{AuthenticateError, Authenticated, CreateKeyError, KeyText, NewKey};
 pub use objects::{ObjectError, ObjectInfo, Objects};
 pub use profiles::DeleteUserError;

@@ -69,6 +69,7 @@ impl Rates {
 
     /// Counts a request from an address.
     fn count_address(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), ApiError> {
+        self.forget_some();
         let Some(limiter) = &self.addresses else { return Ok(()) };
         let Some(address) = client(peer, headers, self.trusted_proxies) else { return Ok(()) };
         limiter.check_key(&address).map_err(|until| self.too_fast(&until))
@@ -77,7 +78,6 @@ impl Rates {
     /// Counts a request of a user.
     async fn count_user(&self, app: &App, user: &User) -> Result<(), ApiError> {
         let rate = self.rate_of(app, &user.tier).await;
-        self.forget_some(&rate);
         rate.users.check_key(&user.id).map_err(|until| self.too_fast(&until))
     }
 
@@ -90,7 +90,7 @@ impl Rates {
         }
         // What can't be read is as it was: a tier that is gone, or a database that does not answer, shuts nobody out.
         let before = known.map(|(_, rate)| rate);
-        let traffic = app.workspace().tier(tier).await.ok().map(|found| found.tier.traffic);
+        let traffic = app.workspace().database().tier(tier).await.ok().flatten().map(|tier| tier.traffic);
         let traffic = traffic.or_else(|| before.as_ref().map(|rate| rate.traffic)).unwrap_or_default();
         let same = before.filter(|rate| {
             (rate.traffic.requests_per_second, rate.traffic.burst) == (traffic.requests_per_second, traffic.burst)
@@ -104,12 +104,15 @@ impl Rates {
         self.tiers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn forget_some(&self, rate: &TierRate) {
+    fn forget_some(&self) {
         let mut since = self.since_forgotten.lock().unwrap_or_else(PoisonError::into_inner);
         *since += 1;
         if *since >= FORGET_EVERY {
             *since = 0;
-            rate.users.retain_recent();
+            drop(since);
+            for (_, rate) in self.tiers().values() {
+                rate.users.retain_recent();
+            }
             if let Some(addresses) = &self.addresses {
                 addresses.retain_recent();
             }

@@ -172,7 +172,8 @@ impl Admission {
                 return Ok(self.permit(&state, seat, charged));
             }
             let waits = state.users.get(&seat.user).map_or(0, |load| load.waiting);
-            if state.queued >= max_queued || waits >= seat.traffic.waiting {
+            let is_full = state.queued >= max_queued && state.has_its_share(seat, max_queued);
+            if is_full || waits >= seat.traffic.waiting {
                 return Err(ServiceError::Busy { retry_after_s: state.retry_after_s(seat) });
             }
             let (number, turn) = state.queue(seat);
@@ -210,6 +211,17 @@ impl State {
     fn has_room(&self, seat: &Seat, max_running: usize) -> bool {
         let own = self.users.get(&seat.user).map_or(0, |load| load.running);
         self.running < max_running && own < seat.traffic.running
+    }
+
+    /// Whether a tier has all the waiting room that its weight gives it. So one that floods the server fills its own part, and
+    /// what all have together is at most twice the room.
+    fn has_its_share(&self, seat: &Seat, max_queued: usize) -> bool {
+        let others = self.tiers.iter().filter(|(name, tier)| **name != seat.tier && tier.is_active());
+        let others: u64 = others.map(|(_, tier)| u64::from(tier.weight.max(1))).sum();
+        let own = u64::from(seat.traffic.weight.max(1));
+        let share = (max_queued as u64).saturating_mul(own) / own.saturating_add(others);
+        let waiting = self.tiers.get(&seat.tier).map_or(0, |tier| tier.waiting.values().map(VecDeque::len).sum());
+        waiting as u64 >= share
     }
 
     /// The tier, as it is said to be now.

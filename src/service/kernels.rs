@@ -114,8 +114,8 @@ struct Inner {
     images: Mutex<HashMap<String, Instant>>,
     /// One at a time brings an image there.
     image_turns: Turns<String>,
-    /// Whose kernels take more than their tier allows, as of their last save.
-    crowded: Mutex<HashSet<UserId>>,
+    /// Whose kernels were seen to take no more than their tier allows, and have not been saved here since.
+    roomy: Mutex<HashSet<UserId>>,
     /// What awake forks share, by the object where it is kept.
     roots: Mutex<HashMap<String, Weak<Root>>>,
     /// One at a time makes room.
@@ -147,7 +147,7 @@ impl Kernels {
             waking: Semaphore::new(WOKEN_AT_ONCE),
             images: Mutex::default(),
             image_turns: Turns::default(),
-            crowded: Mutex::default(),
+            roomy: Mutex::default(),
             roots: Mutex::default(),
             making_room: tokio::sync::Mutex::default(),
             feeds: Arc::default(),

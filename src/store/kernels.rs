@@ -20,7 +20,7 @@ use crate::domain::{
     KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState, Page, PageRequest,
     QuotaExceeded, QuotaKind, UserId,
 };
-pub use hold::{Asked, KernelSave, KernelSaved, KernelTake};
+pub use hold::{Asked, KernelSave, KernelTake};
 
 /// The number of the segment that holds a kernel's last state by itself.
 const ALONE: i64 = -1;

@@ -28,7 +28,9 @@ use super::wasi::ClockReading;
 const STATES: &[u8; 8] = b"PYMDST2\n";
 const IMAGE: &[u8; 8] = b"PYMDIM1\n";
 /// Higher levels make what is mostly numbers and pointers a few percent smaller, and take several times as long.
-const LEVEL: i32 = 1;
+pub(super) const LEVEL: i32 = 1;
+/// For what is replaced soon.
+pub(super) const QUICK_LEVEL: i32 = -4;
 /// No head is longer.
 const MAX_HEAD_BYTES: u32 = 256 << 20;
 /// A memory has no more pages.
@@ -192,7 +194,7 @@ impl Runs {
 ///
 /// # Errors
 /// They did not begin in one image.
-pub(super) fn save(states: &[Checkpoint], before: Option<&Checkpoint>) -> io::Result<AtRest> {
+pub(super) fn save(states: &[Checkpoint], before: Option<&Checkpoint>, level: i32) -> io::Result<AtRest> {
     let Some(first) = states.first() else { return Err(io::Error::other("there is no state to keep")) };
     let root = first.state().image.root();
     if !states.iter().chain(before).all(|state| Arc::ptr_eq(state.state().image.root(), root)) {
@@ -220,7 +222,7 @@ pub(super) fn save(states: &[Checkpoint], before: Option<&Checkpoint>) -> io::Re
         pieces.extend(files.into_iter().map(Piece::Bytes));
         before = Some(checkpoint);
     }
-    write(STATES, &Head { image: *root.digest().as_bytes(), states: saved }, &pieces)
+    write(STATES, &Head { image: *root.digest().as_bytes(), states: saved }, &pieces, level)
 }
 
 /// The pages that are the image's again in `state`, and those that are others than in `before`.
@@ -348,7 +350,7 @@ pub(super) fn save_image(image: &Image) -> io::Result<AtRest> {
         }
     }
     let head = ImageHead { bytes: image.byte_len() as u64, globals: image.globals.clone(), pages };
-    Ok(AtRest { digest: Digest(image.digest()), bytes: write(IMAGE, &head, &pieces)?.bytes })
+    Ok(AtRest { digest: Digest(image.digest()), bytes: write(IMAGE, &head, &pieces, LEVEL)?.bytes })
 }
 
 /// The image that was saved.
@@ -380,10 +382,10 @@ fn apply(page: &mut Page, other: &[u8]) {
     page.iter_mut().zip(other).for_each(|(byte, other)| *byte ^= other);
 }
 
-fn write(kind: &[u8; 8], head: &impl Serialize, pieces: &[Piece<'_>]) -> io::Result<AtRest> {
+fn write(kind: &[u8; 8], head: &impl Serialize, pieces: &[Piece<'_>], level: i32) -> io::Result<AtRest> {
     let head = postcard::to_allocvec(head).map_err(io::Error::other)?;
     let mut bytes = kind.to_vec();
-    let mut out = zstd::Encoder::new(&mut bytes, LEVEL)?;
+    let mut out = zstd::Encoder::new(&mut bytes, level)?;
     let head_bytes = u32::try_from(head.len()).ok().filter(|bytes| *bytes <= MAX_HEAD_BYTES);
     out.write_all(&head_bytes.ok_or_else(|| io::Error::other("the head is too long"))?.to_le_bytes())?;
     out.write_all(&head)?;

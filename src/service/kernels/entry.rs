@@ -257,8 +257,9 @@ impl Entry {
     /// Another kernel that knows what this one knew.
     pub(super) fn fork(&self, root: &Arc<Root>) -> Self {
         let now = now_as_kept();
-        let birth = Birth { forked_from: Some(self.id), created_at: now, ..self.birth.clone() };
+        let mut birth = Birth { forked_from: Some(self.id), created_at: now, ..self.birth.clone() };
         let beginning = self.now().beginning.clone();
+        birth.limits.clone_from(&self.now().limits);
         let (checkpoint, head, root) = (Some(root.checkpoint.clone()), Some(root.id), Some(Arc::clone(root)));
         let (history, kept) = (VecDeque::new(), Kept::default());
         let fork = Self::new(

@@ -27,6 +27,8 @@ pub(super) const FORKS: &str = "kernels/forks";
 pub(super) const IMAGES: &str = "images";
 /// Waking reads all of them.
 const MAX_SEGMENTS: usize = 24;
+/// Nor are they more where they can't be read, to be written anew.
+const MOST_SEGMENTS: usize = 10 * MAX_SEGMENTS;
 /// States that were forgotten, and may still lie in the segments of a kernel with few others.
 const FEW_STATES: usize = 4;
 /// What a kernel knows is kept by itself, too, where all that it was takes so many times as much.
@@ -134,9 +136,18 @@ impl Kernels {
         }
         let mut is_anew = is_outdated(kept, &wanted);
         if is_anew && entry.now().is_unread() {
-            self.read_rest(entry, kept).await?;
-            wanted = wanted_of(entry, then).await?;
-            is_anew = is_outdated(kept, &wanted);
+            // Where its history can't be had for now, what is new comes behind what is there: that is only longer to read.
+            match self.read_rest(entry, kept).await {
+                Ok(()) => {
+                    wanted = wanted_of(entry, then).await?;
+                    is_anew = is_outdated(kept, &wanted);
+                }
+                Err(error) if kept.segments.len() < MOST_SEGMENTS => {
+                    tracing::warn!(%error, kernel = %entry.id(), "the history of a kernel can't be written anew");
+                    is_anew = false;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         let Wanted { revision, head, checkpoints, states, root, alone, mut save } = wanted;
         let mut next = if is_anew {
@@ -180,7 +191,7 @@ impl Kernels {
             async { if states.is_empty() { Ok(None) } else { self.put(SEGMENTS, states, before).await.map(Some) } };
         let alone = async {
             match alone {
-                Some(alone) => self.put(SEGMENTS, vec![alone], None).await.map(Some),
+                Some(alone) => self.pack(SEGMENTS, 1, move || alone.alone_at_rest()).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -195,7 +206,7 @@ impl Kernels {
             checkpoints: checkpoints.into_iter().filter_map(|info| Some((place(&info.id)?, info))).collect(),
         };
         let Inner { database, .. } = &*self.0;
-        let saved = match database.save_kernel(&self.server().await?, &save).await {
+        let unnamed = match database.save_kernel(&self.server().await?, &save).await {
             Err(KernelError::Unshared) => {
                 if let Some(root) = &root {
                     let mut saved = root.saved.lock().await;
@@ -203,7 +214,7 @@ impl Kernels {
                 }
                 return Err(SaveError::Unshared);
             }
-            saved => saved?,
+            unnamed => unnamed?,
         };
         if let Some((mut saved, segments)) = first_of_root {
             *saved = segments.into_iter().next();
@@ -211,8 +222,9 @@ impl Kernels {
         next.segments.extend(save.new_segments);
         *kept = next;
         entry.kept_revision.store(revision, Ordering::Release);
-        self.note_room(entry.user(), saved.over.is_some());
-        self.forget(saved.unnamed);
+        // The next cell counts: many kernels may fall asleep before one runs.
+        self.roomy().remove(&entry.user());
+        self.forget(unnamed);
         Ok(())
     }
 
@@ -223,16 +235,25 @@ impl Kernels {
         states: Vec<Checkpoint>,
         before: Option<Checkpoint>,
     ) -> Result<KernelSegment, SaveError> {
+        let count = states.len() as u64;
+        self.pack(place, count, move || Checkpoint::at_rest(&states, before.as_ref())).await
+    }
+
+    /// What is packed of so many states as an object below `place`.
+    async fn pack(
+        &self,
+        place: &str,
+        states: u64,
+        pack: impl FnOnce() -> Result<AtRest, SandboxError> + Send + 'static,
+    ) -> Result<KernelSegment, SaveError> {
         // One holds all its bytes in memory.
         let _turn = self.0.packing.acquire().await;
-        let count = states.len() as u64;
-        let saved = off_the_server_threads(move || Checkpoint::at_rest(&states, before.as_ref())).await?;
-        let AtRest { digest, bytes } = saved?;
+        let AtRest { digest, bytes } = off_the_server_threads(pack).await??;
         let segment = KernelSegment {
             object_key: format!("{place}/{}", Uuid::now_v7()),
             digest: digest.to_string(),
             size_bytes: bytes.len() as u64,
-            states: count,
+            states,
         };
         self.0.objects.put(&segment.object_key, bytes).await.map_err(ServiceError::from)?;
         Ok(segment)
@@ -278,26 +299,21 @@ impl Kernels {
         images.contains_key(digest)
     }
 
-    /// Notes whether a user's kernels take more than the tier allows.
-    fn note_room(&self, user: UserId, over: bool) {
-        let mut crowded = self.0.crowded.lock().unwrap_or_else(PoisonError::into_inner);
-        if over {
-            crowded.insert(user);
-        } else {
-            crowded.remove(&user);
-        }
-    }
-
     /// Refuses more cells to those whose kernels take more than their tier allows. What they know is kept in any case.
     pub(super) async fn refuse_crowded(&self, user: UserId) -> Result<(), ServiceError> {
-        let is_crowded = self.0.crowded.lock().unwrap_or_else(PoisonError::into_inner).contains(&user);
-        if !is_crowded {
+        if self.roomy().contains(&user) {
             return Ok(());
         }
-        // They may have deleted some.
-        let over = self.0.database.kernel_room(user).await?;
-        self.note_room(user, over.is_some());
-        over.map_or(Ok(()), |over| Err(over.into()))
+        if let Some(over) = self.0.database.kernel_room(user).await? {
+            return Err(over.into());
+        }
+        self.roomy().insert(user);
+        Ok(())
+    }
+
+    /// Whose kernels need not be counted.
+    fn roomy(&self) -> MutexGuard<'_, HashSet<UserId>> {
+        self.0.roomy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Saves a kernel, and takes it out of memory: its next cell wakes it. It runs nothing meanwhile.

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{ALONE, KernelError, Reach, add_segments, columns, keep_packages, keys_of, read, room, unnamed};
+use super::{ALONE, KernelError, Reach, add_segments, columns, keep_packages, keys_of, read, unnamed};
 use crate::domain::{
-    CheckpointId, KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState,
-    QuotaExceeded, UserId,
+    CheckpointId, KernelAtRest, KernelHistory, KernelId, KernelInfo, KernelPackages, KernelSegment, KernelState, UserId,
 };
 use crate::store::Database;
 use crate::store::error::StoreError;
@@ -58,15 +57,6 @@ pub struct KernelSave {
     pub shared: Option<String>,
     /// Its last state by itself, where it is kept so; another one than before is forgotten.
     pub alone: Option<KernelSegment>,
-}
-
-/// What a save has changed.
-#[derive(Debug, Clone)]
-pub struct KernelSaved {
-    /// The objects that nobody names any more.
-    pub unnamed: Vec<String>,
-    /// Where the owner's kernels take more than the tier allows now.
-    pub over: Option<QuotaExceeded>,
 }
 
 /// What another server wants of the one that holds a kernel.
@@ -155,11 +145,12 @@ impl Database {
         Ok(Ok(taken))
     }
 
-    /// Keeps what a kernel has come to, also where it is more than its owner's tier allows.
+    /// Keeps what a kernel has come to, also where it is more than its owner's tier allows. Answers the objects that nobody
+    /// names any more.
     ///
     /// # Errors
     /// [`KernelError::Lost`]: it was deleted, or another server has it.
-    pub async fn save_kernel(&self, server: &Server, save: &KernelSave) -> Result<KernelSaved, KernelError> {
+    pub async fn save_kernel(&self, server: &Server, save: &KernelSave) -> Result<Vec<String>, KernelError> {
         let mut write = self.write().await?;
         let holder = Some(server.id().to_owned()).filter(|_| !save.released);
         let update = sqlx::query(
@@ -206,11 +197,8 @@ impl Database {
         );
         sum.bind(save.id.to_string()).execute(write.on()).await?;
         let unnamed = if gone.rows_affected() > 0 { unnamed(&mut write, before).await? } else { Vec::new() };
-        let owner = sqlx::query("SELECT user_id FROM kernels WHERE id = $1").bind(save.id.to_string());
-        let owner: UserId = owner.fetch_one(write.on()).await?.parsed("user_id")?;
-        let over = room(write.on(), owner).await?;
         write.commit().await?;
-        Ok(KernelSaved { unnamed, over })
+        Ok(unnamed)
     }
 
     /// What other servers want of the kernels that this one holds. Each is answered once.

@@ -57,6 +57,33 @@ async fn so_many_of_one_user_run_and_wait() {
     app.stop().await;
 }
 
+/// A tier that floods the server fills its own part of the waiting room: the others find room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_leaves_room_to_wait() {
+    let app = TestApp::builder().queue(1, 10).start().await;
+    let traffic = json!({"traffic": {"running": 100, "waiting": 1000, "wait_ms": 600_000}});
+    for tier in ["FREE", "PRO"] {
+        patch(&app, &format!("{TIERS}/{tier}"), traffic.clone()).await.json();
+    }
+    let (flood, paid) = (user(&app, "flood", "FREE").await, user(&app, "paid", "PRO").await);
+    let ask = async |key: &str, code: &str| app.ask_as(key, Method::POST, EXECUTE, &json!({"code": code})).await.status;
+    let first = ask(&flood, "import time; time.sleep(2)");
+    let rest = async {
+        app.until_running(1).await;
+        // Ten wait, and what comes behind them is refused at once.
+        let mut all: FuturesUnordered<_> = (0..14).map(|_| ask(&flood, "1")).collect();
+        for _ in 0..4 {
+            assert_eq!(all.next().await, Some(StatusCode::TOO_MANY_REQUESTS));
+        }
+        let others: Vec<_> = futures::future::join_all((0..8).map(|_| ask(&paid, "1"))).await;
+        assert_eq!(others, [StatusCode::OK; 8]);
+        all.collect::<Vec<_>>().await
+    };
+    let (first, rest) = tokio::join!(first, rest);
+    assert_eq!((first, rest), (StatusCode::OK, vec![StatusCode::OK; 10]));
+    app.stop().await;
+}
+
 /// Many wait for one place: tiers get it by their weights, the users of each in turn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn places_are_shared_by_weight() {

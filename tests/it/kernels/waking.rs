@@ -56,6 +56,12 @@ async fn a_kernel_wakes_without_its_history() {
     let problem = restore(&notebook, &checkpoints[1]).await.problem(409, "conflict");
     assert!(problem["detail"].as_str().unwrap().contains("not in the object store"), "{problem}");
     assert_eq!(notebook.run("print(n)").await, "6\n");
+    // It falls asleep and wakes also where its history would be written anew by now.
+    for _ in 0..30 {
+        notebook.run("x = n").await;
+        notebook.hibernate(&notebook.kernel).await;
+    }
+    assert_eq!(notebook.run("print(n)").await, "6\n");
     moved.iter().for_each(|(path, away)| std::fs::rename(away, path).unwrap());
 
     assert_eq!(restore(&notebook, &checkpoints[1]).await.json()["execution_count"], 2);
