@@ -132,9 +132,17 @@ pub async fn run(args: RenderArgs) -> Result<u8, Failure> {
 /// The PDF of a page, or what the process ends with where a signal came before: nothing of the browser is left then.
 async fn print(printer: &Printer, page: String) -> Result<ControlFlow<u8, Vec<u8>>, Failure> {
     let mut signals = Signals::listen()?;
-    let number = tokio::select! {
-        printed = printer.print(page) => return Ok(ControlFlow::Continue(printed.map_err(ServiceError::from)?)),
-        number = signals.next() => number,
+    let done = tokio::select! {
+        printed = printer.print(page) => Ok(printed),
+        number = signals.next() => Err(number),
+    };
+    let number = match done {
+        Ok(printed) => {
+            // Nothing is left to be cleared away: from here on a signal ends the process at once, also while it writes.
+            tokio::spawn(async move { std::process::exit(signals.next().await.saturating_add(128)) });
+            return Ok(ControlFlow::Continue(printed.map_err(ServiceError::from)?));
+        }
+        Err(number) => number,
     };
     tokio::select! {
         () = printer.until_gone() => {}

@@ -291,18 +291,12 @@ impl Entry {
         Arc::clone(&self.turn).try_lock_owned().ok().map(Turn)
     }
 
-    /// The kernel for a cell that can be cancelled by `cancel`.
-    pub(super) fn begin(
-        &self,
-        service: &Service,
-        cancel: &CancellationToken,
-        _: &Turn,
-    ) -> Result<Kernel, ServiceError> {
+    /// The kernel for the cell that is expected.
+    pub(super) fn begin(&self, service: &Service, _: &Turn) -> Result<Kernel, ServiceError> {
         let mut now = self.now();
         let checkpoint = now.checkpoint.clone().ok_or_else(dead)?;
         let hot = now.hot.take();
         (now.state, now.used_at) = (KernelState::Busy, now_as_kept());
-        now.cancel = Some(cancel.clone());
         drop(now);
         match hot {
             Some((kernel, _)) => Ok(kernel),
@@ -311,6 +305,16 @@ impl Entry {
                 kernel.inspect_err(|_| self.end())
             }
         }
+    }
+
+    /// Whoever interrupts cancels this cell from now on, also while it waits for its place.
+    pub(super) fn expect(&self, cancel: &CancellationToken, _: &Turn) {
+        self.now().cancel = Some(cancel.clone());
+    }
+
+    /// The cell that was expected does not begin.
+    pub(super) fn expect_none(&self) {
+        self.now().cancel = None;
     }
 
     /// The cell has ended, however it did.
@@ -415,6 +419,10 @@ impl Entry {
     /// States that were not read since it woke are there now; those that are not among them are forgotten.
     pub(super) fn add_read(&self, states: &HashMap<CheckpointId, Checkpoint>, root: Option<Arc<Root>>) {
         let mut now = self.now();
+        // It began anew, died, or has forgotten them meanwhile.
+        if !now.is_unread() {
+            return;
+        }
         for behind in &mut now.history {
             if behind.checkpoint.is_none() {
                 behind.checkpoint = states.get(&behind.info.id).cloned();

@@ -61,8 +61,17 @@ impl Kernels {
             return Err(ServiceError::Unavailable { reason: "the database does not answer".to_owned() });
         }
         self.refuse_crowded(entry.user()).await?;
-        let permit = self.0.service.admission().enter_as(&seat).await?;
-        let mut kernel = entry.begin(&self.0.service, &cancel, turn)?;
+        entry.expect(&cancel, turn);
+        let entered = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                let message = "the cell was interrupted before it began".to_owned();
+                Err(ServiceError::Conflict { message })
+            }
+            entered = self.0.service.admission().enter_as(&seat) => entered,
+        };
+        let begun = entered.and_then(|permit| Ok((entry.begin(&self.0.service, turn)?, permit)));
+        let (mut kernel, permit) = begun.inspect_err(|_| entry.expect_none())?;
         kernel.set_pace(permit.pace());
         let number = kernel.checkpoint().count();
         let cell = CellRequest {

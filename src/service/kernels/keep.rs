@@ -31,6 +31,8 @@ const MAX_SEGMENTS: usize = 24;
 const MOST_SEGMENTS: usize = 10 * MAX_SEGMENTS;
 /// States that were forgotten, and may still lie in the segments of a kernel with few others.
 const FEW_STATES: usize = 4;
+/// A history that could not be had is tried again after so long: others wait for their turn to read.
+const READ_AGAIN: Duration = Duration::from_secs(600);
 /// What a kernel knows is kept by itself, too, where all that it was takes so many times as much.
 const WORTH_IT: u64 = 2;
 /// That an image is in the object store is taken for granted for so long. (It is swept away when no kernel has begun in it,
@@ -51,6 +53,8 @@ pub(super) struct Kept {
     pub unread: usize,
     /// The state that is kept by itself, too.
     pub alone: Option<(CheckpointId, KernelSegment)>,
+    /// When those that were not read could not be had last.
+    pub unreadable: Option<Instant>,
 }
 
 /// What is to be kept.
@@ -136,18 +140,15 @@ impl Kernels {
         }
         let mut is_anew = is_outdated(kept, &wanted);
         if is_anew && entry.now().is_unread() {
-            // Where its history can't be had for now, what is new comes behind what is there: that is only longer to read.
-            match self.read_rest(entry, kept).await {
-                Ok(()) => {
+            is_anew = match self.read_to_write(entry, kept).await {
+                Ok(true) => {
                     wanted = wanted_of(entry, then).await?;
-                    is_anew = is_outdated(kept, &wanted);
+                    is_outdated(kept, &wanted)
                 }
-                Err(error) if kept.segments.len() < MOST_SEGMENTS => {
-                    tracing::warn!(%error, kernel = %entry.id(), "the history of a kernel can't be written anew");
-                    is_anew = false;
-                }
+                // What is new comes behind what is there: that is only longer to read.
+                Ok(false) => false,
                 Err(error) => return Err(error.into()),
-            }
+            };
         }
         let Wanted { revision, head, checkpoints, states, root, alone, mut save } = wanted;
         let mut next = if is_anew {
@@ -159,6 +160,7 @@ impl Kernels {
                 last: kept.last.clone(),
                 unread: kept.unread,
                 alone: kept.alone.clone(),
+                unreadable: kept.unreadable,
             }
         };
         save.kept_segments = next.segments.len() as u64;
@@ -226,6 +228,26 @@ impl Kernels {
         self.roomy().remove(&entry.user());
         self.forget(unnamed);
         Ok(())
+    }
+
+    /// Reads what is to be written anew; false where that can't be had for now, and need not be.
+    async fn read_to_write(&self, entry: &Entry, kept: &mut Kept) -> Result<bool, ServiceError> {
+        let is_needed = kept.segments.len() >= MOST_SEGMENTS;
+        if !is_needed && kept.unreadable.is_some_and(|last| last.elapsed() < READ_AGAIN) {
+            return Ok(false);
+        }
+        match self.read_rest(entry, kept).await {
+            Ok(()) => {
+                kept.unreadable = None;
+                Ok(true)
+            }
+            Err(error) if is_needed => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, kernel = %entry.id(), "the history of a kernel can't be written anew");
+                kept.unreadable = Some(Instant::now());
+                Ok(false)
+            }
+        }
     }
 
     /// States as a segment behind `before`, as an object below `place`.

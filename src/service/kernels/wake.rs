@@ -212,13 +212,19 @@ impl Kernels {
             last.checkpoint = Some(state.clone());
         }
         let (head, checkpoint) = (ids.last().copied(), Some(state));
+        // (Not one whose image had to be read again since.)
         let root = segments.first().and_then(|first| self.known_root(&first.object_key));
+        let root = root.filter(|root| checkpoint.as_ref().is_some_and(|state| root.checkpoint.began_with(state)));
+        if let (Some(root), Some(first)) = (&root, ids.first_mut()) {
+            *first = root.id;
+        }
         let kept = Kept {
             segments: segments.clone(),
             ids,
             last: checkpoint.clone(),
             unread: segments.len(),
             alone: head.zip(alone.clone()),
+            unreadable: None,
         };
         let (fence, used_at) = (taken.fence, taken.info.last_used_at);
         Entry::new(taken.info.id, Woken { birth, beginning, fence, used_at, checkpoint, head, history, root, kept })
@@ -230,6 +236,10 @@ impl Kernels {
     /// # Errors
     /// The object store's or the host's: they may be there later.
     pub(super) async fn read_rest(&self, entry: &Entry, kept: &mut Kept) -> Result<(), ServiceError> {
+        if kept.unread == 0 {
+            // Somebody else has read them meanwhile.
+            return Ok(());
+        }
         let beginning = entry.now().beginning.clone();
         let image = entry.state()?.image_digest().to_string();
         let unread = kept.segments.get(..kept.unread).unwrap_or_default();

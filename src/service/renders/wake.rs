@@ -102,11 +102,22 @@ impl Renders {
             let next = chain.get(number + 1).and_then(|next| next.parent).map(|(_, place)| place);
             let end = next.unwrap_or(kept.place);
             let at = segment.stateful.iter().rposition(|place| *place <= end);
+            // What is in memory need not be read.
+            let place = at.and_then(|at| segment.stateful.get(at));
+            let there = place.and_then(|place| {
+                let is_it = |link: &&Link| link.kept.is_some_and(|kept| (kept.segment, kept.place) == (id, *place));
+                let state = links.iter().find(is_it)?.state.clone();
+                state.filter(|state| state.lies_on(&ground))
+            });
+            if there.is_some() {
+                before = there;
+                continue;
+            }
             let Ok(state) = timeout_at(until, self.wake(segment, &ground, (before.clone(), at), &permit)).await else {
                 // What came in time is good for something.
                 break;
             };
-            let (state, place) = (state?, at.and_then(|at| segment.stateful.get(at)));
+            let state = state?;
             if let (Some(state), Some(place)) = (&state, place)
                 && let Some((key, kept)) = wanted.get(&(id, *place))
             {

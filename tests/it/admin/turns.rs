@@ -130,3 +130,33 @@ async fn places_are_shared_by_weight() {
     assert!(of("calm").abs_diff(of("flood")) <= 3, "{order:?}");
     app.stop().await;
 }
+
+/// A cell of a kernel that waits for its place is interrupted as one that runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_interrupted() {
+    let app = TestApp::builder().queue(1, 10).start().await;
+    let made = app.post("/api/v1/kernels", &json!({})).await;
+    let kernel = serde_json::from_str::<Value>(&made.text).unwrap()["id"].as_str().unwrap().to_owned();
+    let kernel = format!("/api/v1/kernels/{kernel}");
+    let request = app.request(Method::POST, EXECUTE).header("accept", "text/event-stream");
+    let endless = json!({"code": "print('begun')\nwhile True: pass"});
+    let mut holder = request.json(&endless).send().await.unwrap();
+    while !String::from_utf8_lossy(&holder.chunk().await.unwrap().unwrap()).contains("begun") {}
+    let body = json!({"code": "x = 1"});
+    let (execute, stop) = (format!("{kernel}/execute"), format!("{kernel}/interrupt"));
+    let waiting = app.post(&execute, &body);
+    let interrupt = async {
+        while app.service.stats().queued == 0 {
+            tokio::task::yield_now().await;
+        }
+        app.post(&stop, &json!({})).await.json();
+    };
+    let (waited, ()) = tokio::join!(waiting, interrupt);
+    let problem = waited.problem(409, "conflict");
+    assert!(problem["detail"].as_str().unwrap().contains("before it began"), "{problem}");
+    assert_eq!(app.service.stats().queued, 0);
+    drop(holder);
+    let report = app.post(&execute, &json!({"code": "print('x' in globals())"})).await.json();
+    assert_eq!(report["stdout"], "False\n");
+    app.stop().await;
+}

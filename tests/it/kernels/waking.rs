@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::Notebook;
+use super::{KERNELS, Notebook};
 
 const CELLS: usize = 6;
 
@@ -121,5 +121,43 @@ async fn many_naps() {
     notebook.hibernate(&notebook.kernel).await;
     let objects = notebook.objects();
     assert!(objects.len() < 30, "{}", objects.len());
+    notebook.app.stop().await;
+}
+
+/// Forks go on from one state that they share: those that wake alone find it again, also where another one has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forks_wake_alone_and_keep_what_they_share() {
+    let notebook = Notebook::open().await;
+    notebook.run("import random; base = random.randbytes(100_000)").await;
+    let forks = notebook.fork(2).await;
+    let mut first = Vec::new();
+    for fork in &forks {
+        for number in 0..CELLS {
+            notebook.prints(fork, &cell(number)).await;
+        }
+        let list = notebook.app.get(&format!("{KERNELS}/{fork}/checkpoints")).await.json();
+        first.push(list["checkpoints"][0]["id"].clone());
+        notebook.hibernate(fork).await;
+    }
+    let back = async |fork: &str, to: &Value| {
+        let body = json!({"checkpoint_id": to});
+        assert_eq!(notebook.post(fork, "restore", body).await.json()["checkpoint_id"], *to);
+        assert_eq!(notebook.prints(fork, "print(n, len(x), len(base))").await, "0 300000 100000\n");
+    };
+    // One has read all; the other one is written anew beside it, and has read no more than it had to.
+    back(&forks[0], &first[0]).await;
+    for number in 0..30 {
+        assert_eq!(
+            notebook.prints(&forks[1], "print(n, len(base))").await,
+            format!("{} 100000\n", CELLS - 1),
+            "{number}"
+        );
+        assert_eq!(notebook.hibernate(&forks[1]).await["saved"], true);
+    }
+    back(&forks[1], &first[1]).await;
+    for fork in &forks {
+        assert_eq!(notebook.hibernate(fork).await["saved"], true);
+        assert_eq!(notebook.prints(fork, "print(n, len(base))").await, "0 100000\n");
+    }
     notebook.app.stop().await;
 }
